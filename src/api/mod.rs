@@ -1,0 +1,1 @@
+//! The `ScalingPolicy` custom resource as it is written in YAML.

@@ -1,0 +1,87 @@
+//! The command line: one file per subcommand.
+//!
+//! Exit codes: 0 fine, 1 findings (`validate`), 2 wrong usage or unreadable input, 3 environment (cluster or server
+//! unreachable). An error is one sentence on stderr: what, where, what to do.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+mod completions;
+mod crds;
+mod decide;
+#[cfg(feature = "page")]
+mod demo;
+#[cfg(feature = "controller")]
+mod explain;
+#[cfg(feature = "controller")]
+mod run;
+mod simulate;
+mod validate;
+
+/// One Kubernetes autoscaler for replicas and pod size, deciding both from one demand model.
+#[derive(Debug, Parser)]
+#[command(name = "arbiter", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Replay a recorded day, arbiter beside an HPA, with a live page; needs no cluster
+    #[cfg(feature = "page")]
+    Demo(demo::Args),
+    /// Run the controller
+    #[cfg(feature = "controller")]
+    Run(run::Args),
+    /// Show why a live policy decided what it did
+    #[cfg(feature = "controller")]
+    Explain(explain::Args),
+    /// Check policy files without a cluster
+    Validate(validate::Args),
+    /// Replay recorded load under several controllers and score them
+    Simulate(simulate::Args),
+    /// Read snapshots on stdin, write decisions on stdout
+    Decide(decide::Args),
+    /// Print the custom resource definitions
+    Crds(crds::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// A failure with its exit code; the text is the whole sentence that the user reads.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Wrong usage or unreadable input: exit 2.
+    #[error("{0}")]
+    Input(String),
+    /// Cluster or server unreachable, file system refused: exit 3.
+    #[error("{0}")]
+    Environment(String),
+}
+
+/// Parses the arguments of the process, runs the subcommand and turns its outcome into an exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        #[cfg(feature = "page")]
+        Command::Demo(args) => demo::run(args),
+        #[cfg(feature = "controller")]
+        Command::Run(args) => run::run(args),
+        #[cfg(feature = "controller")]
+        Command::Explain(args) => explain::run(args),
+        Command::Validate(args) => validate::run(args),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Decide(args) => decide::run(args),
+        Command::Crds(args) => crds::run(args),
+        Command::Completions(args) => completions::run(args, &mut Cli::command()),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        match error.downcast_ref::<Failure>() {
+            Some(Failure::Environment(_)) => ExitCode::from(3),
+            _ => ExitCode::from(2),
+        }
+    })
+}

@@ -1,0 +1,1 @@
+//! [io] The loop: observe, decide, actuate, report.

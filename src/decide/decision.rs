@@ -1,0 +1,241 @@
+//! A decision: a value with its reason. Status, Events, metrics, logs, the page and reports are views of it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::{Resources, SignalState};
+use crate::{
+    policy::Role,
+    units::{Cores, DollarsPerHour, Replicas, Seconds},
+};
+
+/// What is to be, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// Version of the contract.
+    #[serde(default)]
+    pub v: u32,
+    /// The instant of the snapshot it rests on.
+    pub at: Timestamp,
+    /// Replicas wanted.
+    pub replicas: Replicas,
+    /// Complete resources of each container: the steady size for running and new pods.
+    pub containers: Vec<ContainerSize>,
+    /// A larger size for running pods until new ones are ready.
+    pub boost: Option<Boost>,
+    /// The reason, as a word.
+    pub reason: Reason,
+    /// The reason, as a sentence.
+    pub message: String,
+    /// The numbers behind it.
+    pub explain: Explain,
+}
+
+/// Size of one container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSize {
+    /// Name in the pod spec.
+    pub name: String,
+    /// Requests.
+    pub requests: Resources,
+    /// Limits; absent ones stay absent.
+    pub limits: Resources,
+}
+
+/// What running pods get meanwhile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Boost {
+    /// CPU by container.
+    pub containers: Vec<BoostSize>,
+    /// When it ends at the latest.
+    pub until: Timestamp,
+}
+
+/// Boosted CPU of one container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BoostSize {
+    /// Name in the pod spec.
+    pub name: String,
+    /// CPU request meanwhile.
+    pub cpu_cores: Cores,
+}
+
+/// Why the decision is what it is. A closed set: labels and conditions carry these words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Reason {
+    /// CPU demand, planned with headroom.
+    CpuDemand,
+    /// Pods are at capacity, throttled, or grossly over the objective.
+    Saturated,
+    /// What waits is to be drained in time.
+    BacklogDeadline,
+    /// Measured latency lowered (or raised) the capacity of a pod.
+    LatencyObjective,
+    /// More replicas run than are needed now; they leave when `hold` has passed.
+    HoldingForDemand,
+    /// Another size would have been cheaper.
+    SizeCheaper,
+    /// Memory follows its peaks.
+    MemoryPeak,
+    /// Memory was raised after a kill.
+    OutOfMemory,
+    /// Running pods are larger until new ones are ready.
+    BoostedMeanwhile,
+    /// Signals or usage are too old or incomplete: nothing shrinks.
+    SignalsStale,
+    /// `replicas.max` binds.
+    LimitedByMax,
+    /// `replicas.min` binds.
+    LimitedByMin,
+    /// A quota binds.
+    LimitedByQuota,
+    /// `behavior` binds.
+    LimitedByBehavior,
+    /// Pods of two templates run.
+    RolloutInProgress,
+    /// The latency objective cannot be met by capacity.
+    ObjectiveUnreachable,
+    /// Added replicas did not help.
+    DownstreamBound,
+    /// Nothing has been measured yet.
+    WaitingForData,
+    /// The workload stands at zero replicas because somebody set it so.
+    ScaledToZero,
+    /// Another autoscaler keeps writing the count.
+    RivalWrites,
+}
+
+/// The explain record of a decision: at most 2 KiB as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explain {
+    /// Demand, free of our own actions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub demand_cores: Option<Cores>,
+    /// Which evidence made it, in words: `rate`, `usage`, `rate, raised by usage`, `backlog`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub demand_from: Option<String>,
+    /// What is planned for: demand with headroom and drain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned_cores: Option<Cores>,
+    /// Headroom as a share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headroom: Option<f64>,
+    /// Work that one replica of the chosen size carries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_cores: Option<Cores>,
+    /// Allowed utilization of a pod of the chosen size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_utilization: Option<f64>,
+    /// Measured correction of the allowed utilization (1 = none).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_adjustment: Option<f64>,
+    /// Idle cost of a pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_cores: Option<Cores>,
+    /// Core-seconds per unit of the Demand or Backlog signal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work_core_seconds: Option<f64>,
+    /// Time from a decision to a ready pod that is reckoned with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lead_seconds: Option<Seconds>,
+    /// The chosen answer and its neighbours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Alternative>,
+    /// The replica that leaves next, if one waits to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// The size that competes with the present one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<SizeRegret>,
+    /// Signals, as the decision took them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signals: Vec<SignalVerdict>,
+    /// What keeps it from shrinking or resizing, in words; empty: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_back_by: Vec<String>,
+    /// What limits it (condition `Limited`), in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limited: Option<String>,
+    /// Why the objective cannot be reached (condition `ObjectiveReachable` = False), in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreachable: Option<String>,
+}
+
+/// One answer that was weighed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alternative {
+    /// Replicas.
+    pub replicas: Replicas,
+    /// CPU request of a pod.
+    pub pod_cores: Cores,
+    /// Whether it was taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chosen: bool,
+    /// Work it carries.
+    pub carries_cores: Cores,
+    /// Planned work it does not carry.
+    pub missing_cores: Cores,
+    /// Price of the pods.
+    pub pods_per_hour: DollarsPerHour,
+    /// Price of the shortage.
+    pub shortage_per_hour: DollarsPerHour,
+    /// Price of getting there, spread over an hour.
+    pub switch_per_hour: DollarsPerHour,
+}
+
+impl Alternative {
+    /// The sum that is compared.
+    #[must_use]
+    pub fn total_per_hour(&self) -> DollarsPerHour {
+        self.pods_per_hour + self.shortage_per_hour + self.switch_per_hour
+    }
+}
+
+/// A replica that is no longer needed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    /// Its ordinal: with it gone, one fewer would run.
+    pub replica: Replicas,
+    /// How long it has not been needed.
+    pub idle_seconds: Seconds,
+    /// When it leaves, if demand stays.
+    pub seconds_left: Seconds,
+}
+
+/// How far another size has earned its change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SizeRegret {
+    /// CPU request of a pod of that size.
+    pub pod_cores: Cores,
+    /// What it would have saved, decayed.
+    pub regret_dollars: f64,
+    /// What it must have saved before it is taken.
+    pub threshold_dollars: f64,
+}
+
+/// How one signal was taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignalVerdict {
+    /// Name.
+    pub name: String,
+    /// Role.
+    pub role: Role,
+    /// Value, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Age, when known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<Seconds>,
+    /// State.
+    pub state: SignalState,
+    /// What is wrong with it, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}

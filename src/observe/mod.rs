@@ -1,0 +1,1 @@
+//! [io] The world as Snapshots.

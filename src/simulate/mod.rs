@@ -1,0 +1,1 @@
+//! The embedded cluster: plant, load, rivals, score.
