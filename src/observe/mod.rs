@@ -1,1 +1,6 @@
 //! [io] The world as Snapshots.
+
+pub mod clock;
+pub mod kubernetes;
+pub mod members;
+pub mod snapshot;
