@@ -52,14 +52,20 @@ async fn the_second_instance_takes_over_within_the_lease_time() {
     scene.usage_known(2).await;
     scene.policy(WEB, specs::replicas_only(&scene)).await;
     let mut first = scene.arbiter("one", &[]).await;
-    await_that("the first leads", 30, || first.leads(), |leads| *leads == Ok(true)).await;
+    await_that("the first leads", 30, async || first.leads().await == Ok(true), |leads| *leads).await;
     let second = scene.arbiter("two", &[]).await;
     holds_for("one leader", 5, async || (first.leads().await, second.leads().await), |l| *l == (Ok(true), Ok(false)))
         .await;
 
     first.kill();
     emulator.load(json!({"rate": BUSY})).await;
-    await_that("the second leads", LEASE_SECONDS + SLACK_SECONDS, || second.leads(), |leads| *leads == Ok(true)).await;
+    await_that(
+        "the second leads",
+        LEASE_SECONDS + SLACK_SECONDS,
+        async || second.leads().await == Ok(true),
+        |leads| *leads,
+    )
+    .await;
     await_some("growth by the second", 60, || async {
         let replicas = scene.replicas().await;
         if replicas > 4 { Ok(()) } else { Err(format!("{replicas} replicas; {}", second.last_words())) }

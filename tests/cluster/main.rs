@@ -16,6 +16,7 @@ mod deploy;
 mod emulator_works;
 mod instances;
 mod load;
+mod measure;
 mod queue;
 mod restraint;
 mod signals_lost;

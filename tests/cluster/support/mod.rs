@@ -11,13 +11,11 @@ mod queue;
 mod scene;
 mod wait;
 
-pub(crate) use audit::{AuditEvent, audit_events};
+pub(crate) use audit::AuditEvent;
 pub(crate) use cluster::{Cluster, cluster, root, run};
 pub(crate) use emulator::{Emulator, EmulatorOptions};
-pub(crate) use history::History;
 pub(crate) use install::{Profile, rendered};
-pub(crate) use process::{Arbiter, free_port};
-pub(crate) use prometheus::Prometheus;
+pub(crate) use process::Arbiter;
 pub(crate) use queue::Queue;
 pub(crate) use scene::{CONTAINER, Scene, WEB, Workload, cores};
 pub(crate) use wait::{await_some, await_that, holds_for};

@@ -81,10 +81,4 @@ impl Queue {
         let info = consumer.info().await.expect("the consumer");
         info.num_pending + u64::try_from(info.num_ack_pending).expect("a count")
     }
-
-    /// Throws away what waits.
-    pub(crate) async fn purge(&self) {
-        let stream = self.context.get_stream(&self.name).await.expect("the stream");
-        stream.purge().await.expect("purging");
-    }
 }

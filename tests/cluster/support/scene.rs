@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     audit::{AuditEvent, audit_events},
     cluster::{Cluster, cluster},
-    emulator::{Emulator, EmulatorOptions},
+    emulator::{Emulator, EmulatorOptions, PART_OF},
     history::History,
     install::{self, Profile},
     process::{Arbiter, free_port},
@@ -114,7 +114,7 @@ impl Scene {
     /// Creates a workload without an emulator.
     pub(crate) async fn deployment(&self, name: &str, workload: Workload) {
         let api: Api<Deployment> = Api::namespaced(self.admin.clone(), &self.namespace);
-        let object = serde_json::from_value(deployment(name, workload)).expect("a deployment");
+        let object = serde_json::from_value(deployment(name, &self.namespace, workload)).expect("a deployment");
         api.create(&PostParams::default(), &object).await.expect("creating the deployment");
     }
 
@@ -137,7 +137,8 @@ impl Scene {
         let query = format!("count(rate(container_cpu_usage_seconds_total{{namespace=\"{}\"}}[30s]))", self.namespace);
         await_some("usage in Prometheus", 60, || async {
             let answer = self.prometheus.query(&query).await?;
-            if answer[0]["value"][1] == pods.to_string() { Ok(()) } else { Err(answer.to_string()) }
+            let count = answer[0]["value"][1].as_str().and_then(|v| v.parse().ok());
+            if count == Some(pods) { Ok(()) } else { Err(answer.to_string()) }
         })
         .await;
     }
@@ -227,9 +228,14 @@ impl Scene {
         seen
     }
 
-    /// Writes down every value of `spec.replicas` from now on.
+    /// Writes down every value of `spec.replicas` of the workload from now on.
     pub(crate) async fn history(&self) -> History {
-        History::start(Api::namespaced(self.admin.clone(), &self.namespace), WEB).await
+        self.history_of(WEB).await
+    }
+
+    /// Writes down every value of `spec.replicas` of another workload from now on.
+    pub(crate) async fn history_of(&self, name: &str) -> History {
+        History::start(Api::namespaced(self.admin.clone(), &self.namespace), name).await
     }
 
     /// What this scene's arbiter asked of the API server about this namespace.
@@ -254,7 +260,7 @@ pub(crate) fn cores(quantity: &str) -> f64 {
     quantity.parse::<Quantity>().expect("a quantity").as_f64()
 }
 
-fn deployment(name: &str, workload: Workload) -> Value {
+fn deployment(name: &str, namespace: &str, workload: Workload) -> Value {
     let requests = json!({"cpu": workload.cpu, "memory": workload.memory});
     json!({
         "metadata": {"name": name},
@@ -262,7 +268,7 @@ fn deployment(name: &str, workload: Workload) -> Value {
             "replicas": workload.replicas,
             "selector": {"matchLabels": {"app": name}},
             "template": {
-                "metadata": {"labels": {"app": name}},
+                "metadata": {"labels": {"app": name, PART_OF: namespace}},
                 "spec": {
                     "nodeSelector": {"type": "kwok"},
                     "tolerations": [{"operator": "Exists"}],
