@@ -28,7 +28,7 @@ lint: ## Format, clippy (each feature set), docs without warnings, one TLS provi
 
 .PHONY: test-plain
 test-plain: ## Unit, property, golden, generated files, API mocks: no cluster, no browser
-	$(CARGO) test --quiet --lib --bins --test '*' -- --quiet
+	$(CARGO) test --quiet
 
 .PHONY: test-web
 test-web: ## The page in headless Chromium (installs Debian's chromium when root)
