@@ -1,9 +1,12 @@
 //! What is installed may do what its profile says, and no more.
 
+use std::{collections::BTreeMap, process::Command};
+
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::{Api, api::PostParams};
+use serde_json::{Value, json};
 
-use crate::support::{Profile, Scene};
+use crate::support::{Cluster, Profile, Scene, cluster, rendered, root, run};
 
 /// Whether the scene's arbiter may do this in its namespace, as the API server says.
 async fn may(scene: &Scene, verb: &str, group: &str, resource: &str, subresource: &str) -> bool {
@@ -78,4 +81,40 @@ async fn the_auto_profile_adds_scale_and_resize_alone() {
     ];
     assert_eq!(allowed_writes(&scene).await, wanted);
     assert!(!may(&scene, "get", "", "secrets", "").await, "reads Secrets");
+}
+
+/// What the chart renders, with the release's name and namespace that the kustomization has.
+fn charted(cluster: &Cluster, profile: &str) -> Vec<Value> {
+    let mut helm = Command::new(cluster.get("HELM"));
+    helm.args(["template", "arbiter"]).arg(root().join("deploy/helm/arbiter"));
+    helm.args(["--namespace=arbiter-system", "--include-crds", "--kube-version=1.35.0"])
+        .arg(format!("--set=profile={profile}"));
+    let text = run(&mut helm, None).expect("helm template");
+    serde_saphyr::from_multiple(&text).expect("rendered YAML")
+}
+
+/// Kind and name of each object, with the part of it that decides what the installation may do and does.
+fn essence(objects: &[Value]) -> BTreeMap<String, Value> {
+    let part = |o: &Value| match o["kind"].as_str()? {
+        "Role" | "ClusterRole" => Some(o["rules"].clone()),
+        "RoleBinding" | "ClusterRoleBinding" => Some(json!([o["roleRef"], o["subjects"]])),
+        "Namespace" => None,
+        "ServiceAccount" => Some(json!({})),
+        _ => Some(o["spec"].clone()),
+    };
+    let name = |o: &Value| format!("{} {}", o["kind"], o["metadata"]["name"]);
+    objects.iter().filter_map(|o| Some((name(o), part(o)?))).collect()
+}
+
+#[tokio::test]
+async fn the_chart_and_the_kustomization_install_the_same() {
+    let cluster = cluster().await;
+    for profile in ["observe", "auto"] {
+        let (chart, overlay) = (essence(&charted(cluster, profile)), essence(&rendered(cluster, profile)));
+        let names = |objects: &BTreeMap<String, Value>| objects.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&chart), names(&overlay), "{profile}");
+        for (name, object) in &chart {
+            assert_eq!(object, &overlay[name], "{profile}: {name}");
+        }
+    }
 }

@@ -4,9 +4,21 @@
 //! test has a namespace, a Prometheus, a workload emulator and an instance of arbiter of its own, so that the tests run
 //! side by side and one may kill what the others need.
 //!
-//! arbiter runs under the ServiceAccount and the RBAC rules that `deploy/kustomize` renders, never as an admin.
+//! arbiter runs under the `ServiceAccount` and the RBAC rules that `deploy/kustomize` renders, never as an admin.
+
+#![expect(clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
+mod bad_input;
+mod dashboards;
 mod deploy;
 mod emulator_works;
+mod instances;
+mod load;
+mod measure;
+mod queue;
+mod restraint;
+mod signals_lost;
+mod specs;
+mod steady;

@@ -125,6 +125,7 @@ impl Plant {
     }
 
     /// Serves requests for some seconds; returns how many messages could be consumed with what is left of the cores.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few whole messages, never negative")]
     pub(crate) fn step(&mut self, seconds: f64) -> usize {
         let capacity = self.capacity();
         let arrived = self.load.rate * seconds * (1.0 + self.load.noise * self.noise());
@@ -147,9 +148,10 @@ impl Plant {
                 *count += served * share * (1.0 - exp(-bound / latency));
             }
         }
-        // What requests left over, for at most a second, so that an empty queue does not save up a burst.
-        self.budget = (self.budget + (capacity * seconds - used).max(0.0)).min(capacity);
-        (self.budget / self.load.work) as usize
+        // What requests left over, for at most a second, so that an empty queue does not save up a burst;
+        // but enough for one message.
+        self.budget = (self.budget + (capacity * seconds - used).max(0.0)).min(capacity.max(self.load.work));
+        (self.budget / self.load.work).max(0.0) as usize
     }
 
     /// Books messages that were taken from the queue.
@@ -169,7 +171,7 @@ impl Plant {
         self.load.work / (1.0 - busy.min(BUSIEST)) + self.waiting * self.load.work / capacity.max(f64::MIN_POSITIVE)
     }
 
-    /// Uniform in -1..1, from a fixed seed (SplitMix64).
+    /// Uniform in -1..1, from a fixed seed (`SplitMix64`).
     fn noise(&mut self) -> f64 {
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.random;
@@ -199,6 +201,11 @@ impl Plant {
         family(&mut out, "container_cpu_cfs_periods_total", "counter", &|c| c.periods.floor())?;
         family(&mut out, "container_cpu_cfs_throttled_periods_total", "counter", &|c| c.throttled.floor())?;
         family(&mut out, "container_memory_working_set_bytes", "gauge", &|_| self.load.memory)?;
+        if exporter == 0 {
+            writeln!(out, "# TYPE app_offered_rate gauge")?;
+            let labels = format!("namespace=\"{}\",app=\"{}\"", self.namespace, self.app);
+            writeln!(out, "app_offered_rate{{{labels}}} {}", self.load.rate)?;
+        }
         writeln!(out, "# TYPE http_requests_total counter")?;
         for (pod, counters) in &mine {
             writeln!(out, "http_requests_total{{{}}} {}", self.app_labels(pod), counters.requests)?;

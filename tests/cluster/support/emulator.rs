@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use super::cluster::root;
 
+/// Label of every pod of a scene; its value is the namespace.
+pub(super) const PART_OF: &str = "part-of";
+
 /// What differs between tests.
 #[derive(Clone, Debug)]
 pub(crate) struct EmulatorOptions {
@@ -45,7 +48,7 @@ impl Emulator {
     pub(crate) fn start(kubeconfig: &Path, namespace: &str, app: &str, options: &EmulatorOptions, log: &Path) -> Self {
         let mut command = Command::new(binary());
         command.arg("--kubeconfig").arg(kubeconfig).args(["--namespace", namespace, "--app", app]);
-        command.arg(format!("--selector=app={app}")).arg(format!("--rate={}", options.rate));
+        command.arg(format!("--selector={PART_OF}={namespace}")).arg(format!("--rate={}", options.rate));
         command.arg(format!("--work={}", options.work)).arg(format!("--exporters={}", options.exporters));
         if let Some((server, stream, consumer)) = &options.queue {
             command.args(["--nats", server, "--stream", stream, "--consumer", consumer]);

@@ -19,7 +19,7 @@ use super::cluster::{Cluster, root};
 const NAMESPACE: &str = "arbiter-system";
 /// Namespace of the second installation.
 const OBSERVE_NAMESPACE: &str = "arbiter-observe";
-/// Name of the ServiceAccount and of most objects.
+/// Name of the `ServiceAccount` and of most objects.
 const NAME: &str = "arbiter";
 /// Longer than any run of the tests.
 const TOKEN_SECONDS: i64 = 4 * 3600;
@@ -88,7 +88,7 @@ fn elsewhere(mut object: Value) -> Option<Value> {
     Some(object)
 }
 
-/// A kubeconfig for the ServiceAccount of a profile.
+/// A kubeconfig for the `ServiceAccount` of a profile.
 pub(crate) async fn kubeconfig(cluster: &Cluster, profile: Profile) -> PathBuf {
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.admin().await, profile.namespace());
     let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };

@@ -79,6 +79,11 @@ impl Arbiter {
         Self { process: Process::start(&mut command, log), base: format!("http://{listen}") }
     }
 
+    /// Where its metrics are.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// Waits until it says that it is ready.
     pub(crate) async fn ready(&mut self) {
         let url = format!("{}/readyz", self.base);
@@ -94,9 +99,26 @@ impl Arbiter {
         .await;
     }
 
+    /// Waits until it has decided about a policy: the series of the reason is there.
+    pub(crate) async fn decided(&mut self, namespace: &str, policy: &str) {
+        let wanted = [format!("namespace=\"{namespace}\""), format!("policy=\"{policy}\"")];
+        await_some("a first decision", 60, || {
+            let running = self.process.check();
+            let (text, wanted) = (self.metrics(), &wanted);
+            async move {
+                running?;
+                let text = text.await?;
+                let series = |l: &&str| l.starts_with("arbiter_decision_info{") && wanted.iter().all(|w| l.contains(w));
+                text.lines().find(series).map(drop).ok_or("no decision yet".into())
+            }
+        })
+        .await;
+    }
+
     /// Its metrics, in Prometheus' text format.
-    pub(crate) async fn metrics(&self) -> Result<String, String> {
-        get(&format!("{}/metrics", self.base)).await
+    pub(crate) fn metrics(&self) -> impl Future<Output = Result<String, String>> + use<> {
+        let url = format!("{}/metrics", self.base);
+        async move { get(&url).await }
     }
 
     /// Whether it leads, by its own metric.
@@ -104,6 +126,13 @@ impl Arbiter {
         let text = self.metrics().await?;
         let line = text.lines().find(|l| l.starts_with("arbiter_leader")).ok_or("no arbiter_leader")?;
         Ok(line.ends_with(" 1") || line.ends_with(" 1.0"))
+    }
+
+    /// Ticks so far.
+    pub(crate) async fn ticks(&self) -> u64 {
+        let text = self.metrics().await.expect("metrics");
+        let count = text.lines().find_map(|l| l.strip_prefix("arbiter_tick_duration_seconds_count "));
+        count.expect("arbiter_tick_duration_seconds_count").trim().parse().expect("a count")
     }
 
     /// SIGKILL.

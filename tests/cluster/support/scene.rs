@@ -1,7 +1,8 @@
 //! One test's world: a namespace with a workload, a Prometheus, and instances of arbiter that see this namespace only.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
+use arbiter::units::Quantity;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Namespace, Pod},
@@ -11,11 +12,12 @@ use kube::{
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
     audit::{AuditEvent, audit_events},
     cluster::{Cluster, cluster},
-    emulator::{Emulator, EmulatorOptions},
+    emulator::{Emulator, EmulatorOptions, PART_OF},
     history::History,
     install::{self, Profile},
     process::{Arbiter, free_port},
@@ -109,11 +111,16 @@ impl Scene {
         Arbiter::start(&self.kubeconfig, &listen, &args, &self.log(identity))
     }
 
+    /// Creates a workload without an emulator.
+    pub(crate) async fn deployment(&self, name: &str, workload: Workload) {
+        let api: Api<Deployment> = Api::namespaced(self.admin.clone(), &self.namespace);
+        let object = serde_json::from_value(deployment(name, &self.namespace, workload)).expect("a deployment");
+        api.create(&PostParams::default(), &object).await.expect("creating the deployment");
+    }
+
     /// Creates the workload with its emulator, scraped, and waits until its pods work.
     pub(crate) async fn workload(&self, workload: Workload, options: &EmulatorOptions) -> Emulator {
-        let api: Api<Deployment> = Api::namespaced(self.admin.clone(), &self.namespace);
-        let object = serde_json::from_value(deployment(workload)).expect("a deployment");
-        api.create(&PostParams::default(), &object).await.expect("creating the deployment");
+        self.deployment(WEB, workload).await;
         let admin = self.cluster.admin_kubeconfig();
         let emulator = Emulator::start(&admin, &self.namespace, WEB, options, &self.log("emulator"));
         self.prometheus.scrape(&emulator.exporters);
@@ -130,7 +137,8 @@ impl Scene {
         let query = format!("count(rate(container_cpu_usage_seconds_total{{namespace=\"{}\"}}[30s]))", self.namespace);
         await_some("usage in Prometheus", 60, || async {
             let answer = self.prometheus.query(&query).await?;
-            if answer[0]["value"][1] == pods.to_string() { Ok(()) } else { Err(answer.to_string()) }
+            let count = answer[0]["value"][1].as_str().and_then(|v| v.parse().ok());
+            if count == Some(pods) { Ok(()) } else { Err(answer.to_string()) }
         })
         .await;
     }
@@ -169,8 +177,13 @@ impl Scene {
 
     /// The target's `spec.replicas`.
     pub(crate) async fn replicas(&self) -> u32 {
+        self.replicas_of(WEB).await
+    }
+
+    /// `spec.replicas` of a workload.
+    pub(crate) async fn replicas_of(&self, name: &str) -> u32 {
         let api: Api<Deployment> = Api::namespaced(self.admin.clone(), &self.namespace);
-        let scale = api.get_scale(WEB).await.expect("the deployment's scale");
+        let scale = api.get_scale(name).await.expect("the deployment's scale");
         scale.spec.and_then(|s| s.replicas).unwrap_or_default().try_into().expect("a count")
     }
 
@@ -194,9 +207,35 @@ impl Scene {
         cpus
     }
 
-    /// Writes down every value of `spec.replicas` from now on.
+    /// CPU requests of the pods that are not being deleted, summed, in cores.
+    pub(crate) async fn total_cpu(&self) -> f64 {
+        self.pod_cpus().await.iter().map(|q| cores(q)).sum()
+    }
+
+    /// Waits until replicas and sizes have stayed as they are for so many seconds; gives both.
+    pub(crate) async fn settled(&self, seconds: u64) -> (u32, Vec<String>) {
+        let give_up = Instant::now() + Duration::from_secs(120);
+        let mut seen = (self.replicas().await, self.pod_cpus().await);
+        let mut since = Instant::now();
+        while since.elapsed() < Duration::from_secs(seconds) {
+            assert!(Instant::now() < give_up, "not at rest within 120 s: {seen:?}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let now = (self.replicas().await, self.pod_cpus().await);
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            }
+        }
+        seen
+    }
+
+    /// Writes down every value of `spec.replicas` of the workload from now on.
     pub(crate) async fn history(&self) -> History {
-        History::start(Api::namespaced(self.admin.clone(), &self.namespace), WEB).await
+        self.history_of(WEB).await
+    }
+
+    /// Writes down every value of `spec.replicas` of another workload from now on.
+    pub(crate) async fn history_of(&self, name: &str) -> History {
+        History::start(Api::namespaced(self.admin.clone(), &self.namespace), name).await
     }
 
     /// What this scene's arbiter asked of the API server about this namespace.
@@ -216,15 +255,20 @@ impl Drop for Scene {
     }
 }
 
-fn deployment(workload: Workload) -> Value {
+/// A CPU quantity in cores.
+pub(crate) fn cores(quantity: &str) -> f64 {
+    quantity.parse::<Quantity>().expect("a quantity").as_f64()
+}
+
+fn deployment(name: &str, namespace: &str, workload: Workload) -> Value {
     let requests = json!({"cpu": workload.cpu, "memory": workload.memory});
     json!({
-        "metadata": {"name": WEB},
+        "metadata": {"name": name},
         "spec": {
             "replicas": workload.replicas,
-            "selector": {"matchLabels": {"app": WEB}},
+            "selector": {"matchLabels": {"app": name}},
             "template": {
-                "metadata": {"labels": {"app": WEB}},
+                "metadata": {"labels": {"app": name, PART_OF: namespace}},
                 "spec": {
                     "nodeSelector": {"type": "kwok"},
                     "tolerations": [{"operator": "Exists"}],
