@@ -1,0 +1,54 @@
+# Every command that the README names. `make demo` needs a Rust toolchain and nothing else; `make test` installs or
+# builds what it needs (Debian's chromium, the Kubernetes binaries) and says so when it can't.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+CARGO ?= cargo
+DEMO_ARGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: ## A recorded day under an HPA and under arbiter, side by side, on a live page (DEMO_ARGS=--headless: no page)
+	$(CARGO) run --quiet --release --no-default-features --features page -- demo $(DEMO_ARGS)
+
+.PHONY: test
+test: lint test-plain test-web test-cluster ## Everything: lint, unit, golden, API mocks, browser, real control plane
+
+.PHONY: lint
+lint: ## Format, clippy (each feature set), docs without warnings, one TLS provider
+	$(CARGO) fmt --check
+	$(CARGO) clippy --quiet --all-targets -- -D warnings
+	$(CARGO) clippy --quiet --lib --bins --no-default-features -- -D warnings
+	$(CARGO) clippy --quiet --lib --bins --no-default-features --features page -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps --document-private-items
+	tests/one-tls-provider
+
+.PHONY: test-plain
+test-plain: ## Unit, property, golden, generated files, API mocks: no cluster, no browser
+	$(CARGO) test --quiet
+
+.PHONY: test-web
+test-web: ## The page in headless Chromium (installs Debian's chromium when root)
+	tests/web/install-chromium
+	$(CARGO) test --test web
+
+.PHONY: test-cluster
+test-cluster: ## A real etcd, API server, controller manager, scheduler, Prometheus and NATS
+	tests/cluster/build
+	$(CARGO) test --test cluster
+
+.PHONY: bench
+bench: ## Time of one decision
+	$(CARGO) bench --bench decide
+
+.PHONY: crds
+crds: ## Regenerate what is generated: CRDs and the reference tables
+	$(CARGO) run --quiet -- crds > crds/autoscaling.arbiter.io_scalingpolicies.yaml
+
+.PHONY: deny
+deny: ## Licences, bans and sources of the dependencies (installs cargo-deny)
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny check bans licenses sources
