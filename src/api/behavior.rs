@@ -44,6 +44,7 @@ pub struct DirectionRules {
     /// Which of the policies counts: Max (the largest change), Min (the smallest) or Disabled (no change in this
     /// direction). Default: Max.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SelectPolicy")]
     pub select_policy: Option<SelectPolicy>,
     /// Rate limits. Default: 4 pods and 100 % per 15 s for scaleUp, 100 % per 15 s for scaleDown.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -30,6 +30,7 @@ pub struct ContainerRule {
     /// What happens to limits when requests move: Proportional keeps the ratio of limit to request, Unchanged leaves
     /// limits alone and never lets a request exceed one. Default: Proportional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Limits")]
     pub limits: Option<Limits>,
 }
 

@@ -39,7 +39,8 @@ fn rows(text: &mut String, path: &str, node: &Value, defaults: bool) {
     let empty = Map::new();
     let properties = node["properties"].as_object().unwrap_or(&empty);
     let required: Vec<&str> = node["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for (name, field) in properties {
+    let (first, rest): (Vec<_>, Vec<_>) = properties.iter().partition(|(name, _)| required.contains(&name.as_str()));
+    for (name, field) in first.into_iter().chain(rest) {
         let path = format!("{path}.{name}");
         let (meaning, default) = description(field);
         let rule_text = messages(field);

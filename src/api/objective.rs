@@ -33,6 +33,7 @@ pub struct Objective {
     /// The price of a missing core against an idle one: Thrifty (20) for batch and internal work, Balanced (80) for
     /// ordinary services, Cautious (160) where shortage is dear. Default: Balanced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Preference")]
     pub preference: Option<Preference>,
 }
 

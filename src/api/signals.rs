@@ -73,6 +73,7 @@ pub struct Signal {
     /// What an empty, successful answer means: Hold (nothing is known, nothing shrinks) or Zero; an error never means
     /// zero. Default: Hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OnAbsent")]
     pub on_absent: Option<OnAbsent>,
     /// Whether the signal is still measured when no pod of the target runs. Default: true for queues and external
     /// metrics, false for Prometheus.

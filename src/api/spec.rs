@@ -150,6 +150,7 @@ pub struct ScalingPolicySpec {
     /// What to do when somebody else keeps writing the replica count: Floor (stop shrinking, keep growing) or Reassert
     /// (write through). Default: Floor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OnRival")]
     pub on_rival: Option<OnRival>,
     /// Whether a StatefulSet whose claims are deleted with its pods (whenScaled: Delete) may shrink (not available
     /// yet). Default: false.

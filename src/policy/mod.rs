@@ -10,6 +10,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod compile;
+mod problem;
+
+pub use compile::{compile, parse_duration};
+pub use problem::{Problem, ProblemKind};
+
 pub use crate::api::{Limits, Mode, OnAbsent, OnRival, Preference, Role, SelectPolicy};
 use crate::units::{Bytes, Cores, Dollars, Replicas, Seconds};
 
