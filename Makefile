@@ -46,7 +46,10 @@ bench: ## Time of one decision
 
 .PHONY: crds
 crds: ## Regenerate what is generated: CRDs and the reference tables
-	$(CARGO) run --quiet -- crds > crds/autoscaling.arbiter.io_scalingpolicies.yaml
+	$(CARGO) run --quiet --no-default-features -- crds > crds/autoscaling.arbiter.io_scalingpolicies.yaml
+	mkdir -p deploy/helm/arbiter/crds docs/reference
+	cp crds/autoscaling.arbiter.io_scalingpolicies.yaml deploy/helm/arbiter/crds/
+	$(CARGO) run --quiet --no-default-features -- crds --docs > docs/reference/scalingpolicy.md
 
 .PHONY: deny
 deny: ## Licences, bans and sources of the dependencies (installs cargo-deny)
