@@ -15,6 +15,16 @@ choose_way() {
   fi
 }
 
+# A way that was asked for by name must be there.
+check_way() {
+  case $way in
+    given) [ -n "${ARBITER_TEST_KUBECONFIG:-}" ] || fail "--way given needs ARBITER_TEST_KUBECONFIG, the kubeconfig of a cluster made for tests" ;;
+    kind) { has kind && docker_answers; } || fail "--way kind needs kind on the PATH and a docker engine that answers" ;;
+    local) has go || fail "--way local needs a Go toolchain on the PATH" ;;
+    *) fail "--way must be local, kind or given, but is '$way'" ;;
+  esac
+}
+
 # Only ever our own kubeconfig: the ambient one may be somebody's production.
 kube() { KUBECONFIG=$run/admin.kubeconfig "$bin/kubectl" "$@"; }
 
