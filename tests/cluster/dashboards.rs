@@ -13,7 +13,7 @@ mod expressions;
 /// Expressions that rightly answer with nothing in this scene: nothing fails in it, and no state is bad in it.
 const QUIET: [&str; 9] = [
     "overview.json: Query failures per minute",
-    "workload.json: Reasons",
+    "workload.json: Changes of reason",
     "alerts.yaml: ArbiterSignalsStale",
     "alerts.yaml: ArbiterNotInControl",
     "alerts.yaml: ArbiterObjectiveUnreachable",
