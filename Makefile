@@ -5,6 +5,8 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
 DEMO_ARGS ?=
+# The end-to-end tests mostly wait: on two cores eight of them side by side keep the machine about half busy.
+CLUSTER_THREADS ?= 8
 
 .PHONY: help
 help: ## List the targets
@@ -38,7 +40,12 @@ test-web: ## The page in headless Chromium (installs Debian's chromium when root
 .PHONY: test-cluster
 test-cluster: ## A real etcd, API server, controller manager, scheduler, Prometheus and NATS
 	tests/cluster/build
-	$(CARGO) test --test cluster
+	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure::
+
+.PHONY: measure
+measure: ## Reaction times and memory of the live controller, into simulations/results/live-latency.md
+	tests/cluster/build
+	tests/cluster/measure
 
 .PHONY: bench
 bench: ## Time of one decision
