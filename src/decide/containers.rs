@@ -157,12 +157,9 @@ pub(super) fn sizes(
             let whole = need.request.0.div_ceil(GRAIN).saturating_mul(GRAIN);
             let unchanged = need.request == request;
             memory = Some(if unchanged || whole > bounds.1 { need.request } else { Bytes(whole) });
-            let better = match (need.change, told) {
-                (Change::None, _) | (Change::Peak { .. }, Some(_)) => false,
-                (Change::Killed { .. }, Some((_, Change::Killed { .. }))) => false,
-                _ => true,
-            };
-            if better {
+            let killed = |change: Change| matches!(change, Change::Killed { .. });
+            let first = told.is_none_or(|(_, before)| killed(need.change) && !killed(before));
+            if need.change != Change::None && first {
                 told = Some((i, need.change));
             }
         }

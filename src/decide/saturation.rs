@@ -99,7 +99,7 @@ impl Episode {
         let usage = fullest(sample, without_limit).filter(|(share, threshold)| share >= threshold).map(|x| x.0);
         let throttled = sample.throttled.filter(|x| *x > THROTTLED);
         let gross = objective.latency.as_ref().and_then(|l| {
-            let line = (GROSS_TIMES * (1.0 - l.objective)).max(GROSS_LEAST).min(0.5);
+            let line = (GROSS_TIMES * (1.0 - l.objective)).clamp(GROSS_LEAST, 0.5);
             evidence.violation.filter(|v| *v >= line)
         });
         let signal = evidence.saturation_signal.filter(|x| *x >= AT_CAPACITY);
