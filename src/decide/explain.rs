@@ -67,13 +67,11 @@ pub(super) fn decision(facts: &Facts) -> Decision {
 }
 
 /// Somebody set the workload to zero: it is left there, with the sizes that its template has.
-pub(super) fn at_zero(snapshot: &Snapshot, policy: &Policy, sample: &Sample, signals: Signals) -> Decision {
-    let cpu =
-        super::containers::share_cpu(snapshot, policy, sample.template.unwrap_or(0.0), sample.template.unwrap_or(0.0));
-    let as_is = snapshot.containers.iter().zip(cpu).map(|(c, cpu)| super::ContainerSize {
+pub(super) fn at_zero(snapshot: &Snapshot, signals: Signals) -> Decision {
+    let as_is = snapshot.containers.iter().map(|c| super::ContainerSize {
         name: c.name.clone(),
-        requests: super::Resources { cpu_cores: cpu, memory_bytes: c.request.memory_bytes },
-        limits: c.limit,
+        requests: super::containers::as_given(c.request),
+        limits: super::containers::as_given(c.limit),
     });
     let mut explain = Explain { signals: signals.verdicts, ..Explain::default() };
     trim_to_size(&mut explain);

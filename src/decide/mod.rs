@@ -67,7 +67,7 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
     let sample = Sample::read(snapshot, &mut memory.clock, now);
     let signals = stale::judge(snapshot, policy, &sample, &mut memory.trust);
     if sample.spec == 0 {
-        return explain::at_zero(snapshot, policy, &sample, signals);
+        return explain::at_zero(snapshot, signals);
     }
 
     let pod = plan::pod(snapshot, policy, &sample, memory);
