@@ -17,7 +17,7 @@ start_apiserver() {
     --tls-cert-file="$pki/apiserver.crt" --tls-private-key-file="$pki/apiserver.key" --client-ca-file="$pki/ca.crt" \
     --authorization-mode=Node,RBAC --anonymous-auth=false --allow-privileged=true --service-cluster-ip-range=10.96.0.0/16 \
     --service-account-issuer=https://kubernetes.default.svc \
-    --service-account-signing-key-file="$pki/service-account.key" --service-account-key-file="$pki/service-account.key" \
+    --service-account-signing-key-file="$pki/service-account.key" --service-account-key-file="$pki/service-account.pub" \
     --kubelet-client-certificate="$pki/kubelet-client.crt" --kubelet-client-key="$pki/kubelet-client.key" \
     --kubelet-preferred-address-types=InternalIP,Hostname \
     --requestheader-client-ca-file="$pki/front-proxy-ca.crt" --requestheader-allowed-names=front-proxy-client \

@@ -57,5 +57,6 @@ make_pki() {
   certificate controller-manager ca /CN=system:kube-controller-manager
   certificate scheduler ca /CN=system:kube-scheduler
   openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$pki/service-account.key" 2>/dev/null
+  openssl pkey -in "$pki/service-account.key" -pubout -out "$pki/service-account.pub"
   for name in admin kwok arbiter metrics-server controller-manager scheduler; do local_kubeconfig "$name"; done
 }
