@@ -149,14 +149,14 @@ impl Capacity {
             Mode::Utilization => self.utilization.unwrap_or(0.7) * self.adjustment,
             Mode::Backlog => WORKER_UTILIZATION,
             Mode::Latency => {
-                let table = self.from_table(r);
+                let table = self.table_at(r);
                 let rho = (table * self.adjustment).min(1.0);
                 self.utilization.map_or(rho, |tau| rho.min(UTILIZATION_SLACK * tau))
             }
         }
     }
 
-    fn from_table(&self, r: f64) -> f64 {
+    fn table_at(&self, r: f64) -> f64 {
         let rho = interpolate(maths::ln(r.max(1e-3)), &self.logs, &self.table);
         // A size that is given and cannot meet the objective must not multiply replicas.
         if self.sizes_managed { rho } else { rho.max(0.5) }
@@ -175,7 +175,7 @@ impl Capacity {
 
     /// Utilization that a size may be planned at before any correction, for admissibility.
     pub(super) fn feasible(&self, r: f64) -> f64 {
-        if self.mode == Mode::Latency { self.from_table(r) } else { 1.0 }
+        if self.mode == Mode::Latency { self.table_at(r) } else { 1.0 }
     }
 
     /// The same capacity without the measured correction.

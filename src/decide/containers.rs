@@ -66,7 +66,7 @@ pub(super) fn share_cpu(snapshot: &Snapshot, policy: &Policy, template: f64, ask
     let part = |c: &ContainerState| {
         let request = c.request.cpu_cores.and_then(|r| sane(r.0)).filter(|r| *r > 0.0)?;
         if !policy.levers.cpu {
-            return c.request.cpu_cores;
+            return Some(Cores(request));
         }
         let (least, most) = cpu_bounds(c, policy.containers.of(&c.name), snapshot);
         let millis = Cores((request * scale).clamp(least, most)).millis_ceil();
@@ -102,12 +102,17 @@ fn memory_bounds(container: &ContainerState, rule: &ContainerRule, snapshot: &Sn
     (least.min(most), most)
 }
 
+/// Resources as somebody wrote them; what is no amount of CPU is left out.
+pub(super) fn as_given(given: Resources) -> Resources {
+    Resources { cpu_cores: given.cpu_cores.filter(|c| sane(c.0).is_some()), ..given }
+}
+
 /// The limits that go with new requests.
 fn limits_of(container: &ContainerState, rule: &ContainerRule, requests: &Resources) -> Resources {
     if rule.limits == Limits::Unchanged {
-        return container.limit;
+        return as_given(container.limit);
     }
-    let cpu = match (container.limit.cpu_cores, container.request.cpu_cores, requests.cpu_cores) {
+    let cpu = match (as_given(container.limit).cpu_cores, container.request.cpu_cores, requests.cpu_cores) {
         (Some(limit), Some(old), Some(new)) if old.0 > 0.0 && limit.0.is_finite() => {
             if limit == old {
                 Some(new)
@@ -115,7 +120,7 @@ fn limits_of(container: &ContainerState, rule: &ContainerRule, requests: &Resour
                 Some(Cores::from_millis(Cores(limit.0 * new.0 / old.0).millis_ceil()))
             }
         }
-        (limit, ..) => limit.filter(|l| sane(l.0).is_some()),
+        (limit, ..) => limit,
     };
     let memory = match (container.limit.memory_bytes, container.request.memory_bytes, requests.memory_bytes) {
         (Some(limit), Some(old), Some(new)) if old.0 > 0 => {
@@ -157,12 +162,9 @@ pub(super) fn sizes(
             let whole = need.request.0.div_ceil(GRAIN).saturating_mul(GRAIN);
             let unchanged = need.request == request;
             memory = Some(if unchanged || whole > bounds.1 { need.request } else { Bytes(whole) });
-            let better = match (need.change, told) {
-                (Change::None, _) | (Change::Peak { .. }, Some(_)) => false,
-                (Change::Killed { .. }, Some((_, Change::Killed { .. }))) => false,
-                _ => true,
-            };
-            if better {
+            let killed = |change: Change| matches!(change, Change::Killed { .. });
+            let first = told.is_none_or(|(_, before)| killed(need.change) && !killed(before));
+            if need.change != Change::None && first {
                 told = Some((i, need.change));
             }
         }

@@ -67,13 +67,11 @@ pub(super) fn decision(facts: &Facts) -> Decision {
 }
 
 /// Somebody set the workload to zero: it is left there, with the sizes that its template has.
-pub(super) fn at_zero(snapshot: &Snapshot, policy: &Policy, sample: &Sample, signals: Signals) -> Decision {
-    let cpu =
-        super::containers::share_cpu(snapshot, policy, sample.template.unwrap_or(0.0), sample.template.unwrap_or(0.0));
-    let as_is = snapshot.containers.iter().zip(cpu).map(|(c, cpu)| super::ContainerSize {
+pub(super) fn at_zero(snapshot: &Snapshot, signals: Signals) -> Decision {
+    let as_is = snapshot.containers.iter().map(|c| super::ContainerSize {
         name: c.name.clone(),
-        requests: super::Resources { cpu_cores: cpu, memory_bytes: c.request.memory_bytes },
-        limits: c.limit,
+        requests: super::containers::as_given(c.request),
+        limits: super::containers::as_given(c.limit),
     });
     let mut explain = Explain { signals: signals.verdicts, ..Explain::default() };
     trim_to_size(&mut explain);
@@ -96,7 +94,7 @@ fn reason(facts: &Facts) -> Reason {
     if !known && !facts.memory.trust.seen_data && saturation.cause.is_none() && replicas.limit().is_none() {
         return Reason::WaitingForData;
     }
-    if let Some(limit) = replicas.limit() {
+    if let Some(limit) = replicas.limit().filter(|limit| *limit != Reason::LimitedByMin) {
         return limit;
     }
     let grows = replicas.decided > replicas.current;
@@ -132,6 +130,9 @@ fn reason(facts: &Facts) -> Reason {
     }
     if sentence::zero_load_violates(facts) {
         return Reason::ObjectiveUnreachable;
+    }
+    if replicas.limit().is_some() {
+        return Reason::LimitedByMin;
     }
     if replicas.decided >= replicas.current && replicas.needed.is_some_and(|n| n < replicas.decided) {
         return Reason::HoldingForDemand;
@@ -211,7 +212,8 @@ fn significant(x: f64) -> f64 {
     if x <= 0.0 || !x.is_finite() {
         return 0.0;
     }
-    let scale = crate::units::maths::pow(10.0, 4.0 - (crate::units::maths::log2(x) / 3.321_928_094_887_362).floor());
+    let scale =
+        crate::units::maths::pow(10.0, 4.0 - (crate::units::maths::log2(x) / std::f64::consts::LOG2_10).floor());
     let rounded = (x * scale).round() / scale;
     if rounded.is_finite() { rounded } else { x }
 }

@@ -171,9 +171,15 @@ pub(super) struct Wish {
     pub(super) planned: f64,
 }
 
+/// (fewest, most) replicas; zero is not a count that is decided.
+pub(super) fn bounds(policy: &Policy) -> (u32, u32) {
+    let max = policy.replicas.max.0.max(1);
+    (policy.replicas.min.0.clamp(1, max), max)
+}
+
 /// Applies quota, `behavior`, and the bounds, in this order: the bounds are an order and win.
 pub(super) fn apply(wish: &Wish, snapshot: &Snapshot, policy: &Policy, events: &mut Events) -> Limited {
-    let (min, max) = (policy.replicas.min.0.max(1), policy.replicas.max.0.max(policy.replicas.min.0).max(1));
+    let (min, max) = bounds(policy);
     let mut limited = Limited { replicas: wish.wanted, by: None, text: None };
     by_behavior(&mut limited, wish, policy, events);
     by_quota(&mut limited, wish, snapshot);

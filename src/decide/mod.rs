@@ -67,7 +67,7 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
     let sample = Sample::read(snapshot, &mut memory.clock, now);
     let signals = stale::judge(snapshot, policy, &sample, &mut memory.trust);
     if sample.spec == 0 {
-        return explain::at_zero(snapshot, policy, &sample, signals);
+        return explain::at_zero(snapshot, signals);
     }
 
     let pod = plan::pod(snapshot, policy, &sample, memory);
@@ -78,13 +78,9 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
     let hold = plan::hold(policy, &plan);
     let foreign = memory.foreign.observe(&sample, policy, snapshot.replicas.last_writer.as_deref(), hold);
     memory.events.observe(sample.spec);
-    let replicas = plan::replicas(
-        snapshot,
-        policy,
-        &plan::Tick { sample: &sample, signals: &signals },
-        memory,
-        plan::Asked { plan: &plan, saturation: &saturation, foreign: &foreign, hold },
-    );
+    let tick = plan::Tick { sample: &sample, signals: &signals };
+    let asked = plan::Asked { plan: &plan, saturation: &saturation, foreign: &foreign, hold };
+    let replicas = plan::replicas(snapshot, policy, &tick, memory, &asked);
 
     let sizes = plan::sizes(snapshot, policy, &sample, &signals, memory, &plan, &saturation, &replicas);
     plan::correct(policy, &sample, &signals, &plan, &saturation, memory);

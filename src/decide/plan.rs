@@ -31,6 +31,8 @@ const HOLD_PLAIN: f64 = 600.0;
 const HOLD_BACKLOG: f64 = 120.0;
 /// Trims per day from which waiting is cheap: one in 20 minutes.
 const MANY_TRIMS: u32 = 72;
+/// A resize that is not seen after this is not coming, seconds.
+const RESIZE_PATIENCE: f64 = 120.0;
 /// Size reckoned with while nothing is known about the CPU of a pod, cores.
 const UNKNOWN_POD: f64 = 0.05;
 
@@ -102,7 +104,7 @@ pub(super) fn plan(policy: &Policy, sample: &Sample, signals: &Signals, pod: Pod
     let by_backlog = backlog.map_or(0.0, |b| b.cores * k / b.k);
     let raw = by_cpu * (1.0 + capacity.headroom);
     // A pod whose raise was refused counts with the size it has.
-    let refused: f64 = sample.refused.iter().map(|(n, r)| n * (k - capacity.of(*r)).max(0.0)).sum();
+    let refused = lacking(policy, sample, memory, &capacity, k);
     let backlog_binds = by_backlog > raw;
     Plan {
         pod,
@@ -115,6 +117,15 @@ pub(super) fn plan(policy: &Policy, sample: &Sample, signals: &Signals, pod: Pod
         backlog_binds,
         capacity: (demand.is_some() || backlog.is_some()).then_some(capacity),
     }
+}
+
+/// Work that pods do not carry because they are smaller than asked and will stay so: their raise is refused, or is not
+/// done for minutes (a cluster that cannot resize).
+fn lacking(policy: &Policy, sample: &Sample, memory: &Memory, capacity: &Capacity, k: f64) -> f64 {
+    let Some((asked, since)) = memory.vertical.asked_since() else { return 0.0 };
+    let overdue = policy.mode == crate::policy::Mode::Auto && sample.t - since > RESIZE_PATIENCE;
+    let small = sample.groups.iter().filter(|(_, r, refused)| (*refused || overdue) && *r < 0.98 * asked);
+    small.map(|(n, r, _)| n * (k - capacity.of(*r)).max(0.0)).sum()
 }
 
 /// Whether pods are short, whatever the model says.
@@ -186,7 +197,7 @@ pub(super) struct Count {
 }
 
 /// Decides the count.
-pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory: &mut Memory, asked: Asked) -> Count {
+pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory: &mut Memory, asked: &Asked) -> Count {
     let (sample, signals, plan) = (tick.sample, tick.signals, asked.plan);
     let spec = sample.spec;
     if !policy.levers.replicas {
@@ -320,7 +331,7 @@ pub(super) fn sizes(
     }
     let cpu = containers::share_cpu(snapshot, policy, template, asked);
     let still = !signals.blocked_by.is_empty() || sample.rollout_age.is_some();
-    let (sized, told) = containers::sizes(snapshot, policy, sample, &cpu, &mut memory.pod_memory, still);
+    let (sized, told) = containers::sizes(snapshot, policy, sample, &cpu, &mut memory.peaks, still);
     Sizes { containers: sized, asked, boost, leader, before: plan.pod.size, memory: told }
 }
 
@@ -355,7 +366,7 @@ fn regret(
         demand: plan.demand.map_or(0.0, |d| d.cores),
         planned: plan.planned,
         peak: memory.demand.demand_peak,
-        bounds: (policy.replicas.min.0.max(1), policy.replicas.max.0.max(1)),
+        bounds: limits::bounds(policy),
         capacity,
         price: &plan.price,
         memory: &memory.demand.memory,
@@ -364,7 +375,7 @@ fn regret(
     })?;
     if leader.taken {
         memory.counters.rescale(capacity.of(leader.size) / plan.k);
-        memory.vertical.resize(fit(leader.size));
+        memory.vertical.resize(fit(leader.size), sample.t);
     }
     Some(leader)
 }

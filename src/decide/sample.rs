@@ -11,6 +11,7 @@ use super::{
     arith::sane,
     stale::{UsageState, usage_state},
 };
+use crate::units::Bytes;
 
 /// The longest step that counters are moved by; a longer silence is not evidence for anything.
 pub(super) const LONGEST_STEP: f64 = 60.0;
@@ -88,6 +89,7 @@ pub(super) struct ContainerSample {
 
 /// One tick's evidence.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an observation of its own, not a state of one thing")]
 pub(super) struct Sample {
     /// Now, unix seconds; never runs backwards.
     pub(super) t: f64,
@@ -123,8 +125,8 @@ pub(super) struct Sample {
     pub(super) template_resized: bool,
     /// Mean CPU request of the running pods, else the template's.
     pub(super) running: Option<f64>,
-    /// Capacity that running pods lack because their raise was refused: (pods, their CPU request).
-    pub(super) refused: Vec<(f64, f64)>,
+    /// Pods by size: (pods, CPU of such a pod, its raise is refused).
+    pub(super) groups: Vec<(f64, f64, bool)>,
     /// Memory request of a pod, GiB.
     pub(super) memory_gib: f64,
     /// Mean working set of a pod, GiB.
@@ -263,19 +265,19 @@ fn total(parts: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     parts.flatten().fold(None, |sum, x| Some(sum.unwrap_or(0.0) + x))
 }
 
-/// Groups whose raise the node refuses, of the container with the largest request.
-fn refused_groups(snapshot: &Snapshot, pod_over_container: f64) -> Vec<(f64, f64)> {
+/// Pods by size, from the container with the largest request: (pods, CPU of such a pod, its raise is refused).
+fn size_groups(snapshot: &Snapshot, pod_over_container: f64) -> Vec<(f64, f64, bool)> {
     use super::ResizeState::{Deferred, Error, Infeasible};
     let main = snapshot.containers.iter().max_by(|a, b| {
         let cores = |c: &super::ContainerState| c.request.cpu_cores.and_then(|c| sane(c.0)).unwrap_or(0.0);
         cores(a).total_cmp(&cores(b))
     });
     main.map_or_else(Vec::new, |c| {
-        c.sizes
-            .iter()
-            .filter(|g| matches!(g.resize, Deferred | Infeasible | Error))
-            .filter_map(|g| Some((g.pods.as_f64(), g.cpu_cores.and_then(|c| sane(c.0))? * pod_over_container)))
-            .collect()
+        let groups = c.sizes.iter().filter_map(|g| {
+            let cores = g.cpu_cores.and_then(|c| sane(c.0))? * pod_over_container;
+            Some((g.pods.as_f64(), cores, matches!(g.resize, Deferred | Infeasible | Error)))
+        });
+        groups.collect()
     })
 }
 
@@ -333,9 +335,9 @@ impl Sample {
             template,
             template_resized,
             running,
-            refused: refused_groups(snapshot, if largest > 0.0 { template.unwrap_or(largest) / largest } else { 1.0 }),
+            groups: size_groups(snapshot, if largest > 0.0 { template.unwrap_or(largest) / largest } else { 1.0 }),
             memory_gib: memory_gib(snapshot),
-            working_set_gib: total(snapshot.containers.iter().map(|c| c.memory_mean_pod_bytes.map(|b| b.gib()))),
+            working_set_gib: total(snapshot.containers.iter().map(|c| c.memory_mean_pod_bytes.map(Bytes::gib))),
             containers,
             new_template,
             rollout_age: template_age.or(rolling.then_some(0.0)),
@@ -353,11 +355,5 @@ impl Sample {
 
 /// Memory request of a pod in GiB.
 fn memory_gib(snapshot: &Snapshot) -> f64 {
-    snapshot
-        .containers
-        .iter()
-        .filter_map(|c| c.request.memory_bytes)
-        .map(crate::units::Bytes::gib)
-        .sum::<f64>()
-        .min(1e6)
+    snapshot.containers.iter().filter_map(|c| c.request.memory_bytes).map(Bytes::gib).sum::<f64>().min(1e6)
 }

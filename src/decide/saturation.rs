@@ -28,7 +28,7 @@ const GROSS_LEAST: f64 = 0.05;
 const IMPROVES: f64 = 0.1;
 /// Grown by this factor without improvement: it does not help.
 const ENOUGH_GROWTH: f64 = 1.5;
-/// How long "it does not help" is believed.
+/// How long "it does not help" is believed after the evidence has gone.
 const GIVE_UP_SECONDS: f64 = 1800.0;
 
 /// Growth that is being tried against evidence that may have another cause.
@@ -41,6 +41,8 @@ pub(super) struct Episode {
     given_up_until: Option<f64>,
     /// Pods added in vain.
     added_in_vain: u32,
+    /// The step being waited for: (pods that the evidence was about, floor).
+    step: Option<(f64, u32)>,
 }
 
 /// Why pods are short.
@@ -99,7 +101,7 @@ impl Episode {
         let usage = fullest(sample, without_limit).filter(|(share, threshold)| share >= threshold).map(|x| x.0);
         let throttled = sample.throttled.filter(|x| *x > THROTTLED);
         let gross = objective.latency.as_ref().and_then(|l| {
-            let line = (GROSS_TIMES * (1.0 - l.objective)).max(GROSS_LEAST).min(0.5);
+            let line = (GROSS_TIMES * (1.0 - l.objective)).clamp(GROSS_LEAST, 0.5);
             evidence.violation.filter(|v| *v >= line)
         });
         let signal = evidence.saturation_signal.filter(|x| *x >= AT_CAPACITY);
@@ -112,6 +114,7 @@ impl Episode {
             (None, None, None, Some(x)) => (Cause::Violations(x), x.min(0.5), false),
             _ => {
                 self.began = None;
+                self.step = None;
                 if self.given_up_until.is_some_and(|until| until <= sample.t) {
                     self.given_up_until = None;
                 }
@@ -129,8 +132,20 @@ impl Episode {
             return Saturation { cause: Some(cause), floor: None, in_vain: self.in_vain() };
         }
         let pods = sample.ready_in_window.min(sample.ready).max(sample.ready.min(1.0));
-        let floor = count((pods * (1.0 + step)).ceil()).max(count(pods) + 1);
-        Saturation { cause: Some(cause), floor: Some(floor), in_vain: None }
+        Saturation { cause: Some(cause), floor: Some(self.next_step(pods, step)), in_vain: None }
+    }
+
+    /// The floor for evidence about `pods` pods: a further step only once the last one has come into effect.
+    fn next_step(&mut self, pods: f64, step: f64) -> u32 {
+        let grown = |pods: f64| count((pods * (1.0 + step) - 1e-9).ceil()).max(count(pods + 0.5) + 1);
+        let (from, floor) = match self.step {
+            Some((from, floor)) if pods >= from - 0.5 && pods < f64::from(floor) - 0.5 => {
+                (from, floor.max(grown(from)))
+            }
+            _ => (pods, grown(pods)),
+        };
+        self.step = Some((from, floor));
+        floor
     }
 
     fn in_vain(&self) -> Option<u32> {
@@ -139,12 +154,10 @@ impl Episode {
 
     /// Whether half as many pods again have left the evidence as it was.
     fn is_in_vain(&mut self, sample: &Sample, strength: f64) -> bool {
-        if let Some(until) = self.given_up_until {
-            if sample.t < until {
-                return true;
-            }
-            self.given_up_until = None;
-            self.began = None;
+        if self.given_up_until.is_some() {
+            // The same evidence goes on: what did not help then does not help now.
+            self.given_up_until = Some(sample.t + GIVE_UP_SECONDS);
+            return true;
         }
         let pods = sample.ready_in_window;
         let Some((from, before)) = self.began else {

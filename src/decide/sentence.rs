@@ -181,7 +181,7 @@ fn size(facts: &Facts) -> String {
     let (Some(capacity), Some(leader)) = (&facts.plan.capacity, facts.sizes.leader) else { return demand(facts) };
     let before = facts.sizes.before;
     let count = |size: f64| super::arith::replicas_for(facts.plan.planned, capacity.of(size)).max(1);
-    let hours = (facts.sample.uptime / 3600.0).min(48.0).max(0.01);
+    let hours = (facts.sample.uptime / 3600.0).clamp(0.01, 48.0);
     format!(
         "{} × {} would have cost ${:.2}/h less than {} × {} over the last {} at the same risk; resized in place",
         count(leader.size),
@@ -284,16 +284,11 @@ pub(super) fn unreachable(facts: &Facts) -> Option<String> {
 
 fn downstream(facts: &Facts) -> String {
     let behind = "not adding more; look behind the service";
-    match facts.saturation.in_vain {
-        Some(added) => format!("{} added changed it by less than 10 %: {behind}", words::replicas(added)),
-        None => {
-            let busy = facts.plan.must / (facts.sample.ready.max(1.0) * facts.plan.pod.size);
-            format!(
-                "requests are late at {} utilization, which is not for lack of capacity: {behind}",
-                words::percent(busy)
-            )
-        }
+    if let Some(added) = facts.saturation.in_vain {
+        return format!("{} added changed it by less than 10 %: {behind}", words::replicas(added));
     }
+    let busy = facts.plan.must / (facts.sample.ready.max(1.0) * facts.plan.pod.size);
+    format!("requests are late at {} utilization, which is not for lack of capacity: {behind}", words::percent(busy))
 }
 
 /// What keeps the workload from shrinking or being resized.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    capacity, demand, foreign, limits, memory as pod_memory, queue, replicas, sample, saturation, size, stale, vertical,
+    capacity, demand, foreign, limits, memory::Peaks, queue, replicas, sample, saturation, size, stale, vertical,
 };
 
 /// Layout of [`Memory`]; a memory of another version is forgotten, never misread.
@@ -43,7 +43,7 @@ pub struct Memory {
     /// Nominal and asked size, boost.
     pub(super) vertical: vertical::Vertical,
     /// Memory peaks by container.
-    pub(super) pod_memory: BTreeMap<String, pod_memory::Peaks>,
+    pub(super) peaks: BTreeMap<String, Peaks>,
 }
 
 impl Default for Memory {
@@ -61,7 +61,7 @@ impl Default for Memory {
             events: limits::Events::default(),
             sizes: size::Regrets::default(),
             vertical: vertical::Vertical::default(),
-            pod_memory: BTreeMap::new(),
+            peaks: BTreeMap::new(),
         }
     }
 }

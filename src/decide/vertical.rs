@@ -34,7 +34,8 @@ const BOOST_LEAST: f64 = 60.0;
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Vertical {
     nominal: Option<f64>,
-    asked: Option<f64>,
+    /// (size, since).
+    asked: Option<(f64, f64)>,
     /// Since when less would do, and the most that was needed meanwhile.
     lower_since: Option<f64>,
     lower_most: f64,
@@ -77,42 +78,53 @@ impl Vertical {
         if !resizable(policy) {
             // A size that is not ours is taken as it is.
             let size = if policy.levers.cpu { fit(given) } else { given };
-            self.nominal = Some(size);
-            self.asked = Some(size);
-            self.boost = None;
+            self.ask(size, size, sample.t);
             return Some(size);
         }
         if sample.template_resized
             && let Some(template) = sample.template
         {
             // A new template's own size counts until something else is decided.
-            self.nominal = Some(template);
-            self.asked = Some(template);
-            self.boost = None;
+            self.ask(template, template, sample.t);
         }
         let nominal = fit(self.nominal.unwrap_or(given));
         self.nominal = Some(nominal);
-        self.asked = Some(self.asked.map_or(nominal, |asked| fit(asked.min(nominal.max(asked)))));
+        self.set(self.asked.map_or(nominal, |(asked, _)| fit(asked)), sample.t);
         Some(nominal)
     }
 
     /// The size asked for.
     pub(super) fn asked(&self) -> Option<f64> {
+        self.asked.map(|(size, _)| size)
+    }
+
+    /// The size asked for, and since when.
+    pub(super) fn asked_since(&self) -> Option<(f64, f64)> {
         self.asked
     }
 
     /// Another nominal size was chosen.
-    pub(super) fn resize(&mut self, size: f64) {
-        self.nominal = Some(size);
-        self.asked = Some(size);
+    pub(super) fn resize(&mut self, size: f64, t: f64) {
+        self.ask(size, size, t);
         self.lower_since = None;
+    }
+
+    fn ask(&mut self, nominal: f64, asked: f64, t: f64) {
+        self.nominal = Some(nominal);
         self.boost = None;
+        self.set(asked, t);
+    }
+
+    fn set(&mut self, size: f64, t: f64) {
+        if self.asked.is_none_or(|(asked, _)| asked != size) {
+            self.asked = Some((size, t));
+        }
     }
 
     /// Trims; returns the size asked for.
     pub(super) fn trim(&mut self, look: &Look) -> f64 {
         let nominal = self.nominal.unwrap_or(1.0);
-        let asked = self.asked.unwrap_or(nominal);
+        let asked = self.asked().unwrap_or(nominal);
         let alone = !look.policy.levers.replicas;
         let trims = look.policy.resize.trims_per_pod_per_day;
         let may = resizable(look.policy) && (look.capacity.sizes_managed || alone);
@@ -127,24 +139,27 @@ impl Vertical {
             Self::smallest(look, nominal)
         };
         if want > asked * 1.001 {
-            self.set(want);
+            self.set(want, look.sample.t);
+            self.forget_lower();
         } else if want < asked * (1.0 - TRIM_GAIN) && !look.frozen && trims > 0 {
             let t = look.sample.t;
             let since = *self.lower_since.get_or_insert(t);
             self.lower_most = self.lower_most.max(want);
             if t - since >= TRIM_AFTER && t - self.decreased >= 86_400.0 / f64::from(trims) {
-                self.set(self.lower_most.min(asked));
+                self.set(self.lower_most.min(asked), t);
+                self.forget_lower();
                 self.decreased = t;
             }
         } else {
-            self.lower_since = None;
-            self.lower_most = 0.0;
+            self.forget_lower();
         }
-        self.asked.unwrap_or(nominal)
+        if alone {
+            self.nominal = self.asked();
+        }
+        self.asked().unwrap_or(nominal)
     }
 
-    fn set(&mut self, size: f64) {
-        self.asked = Some(size);
+    fn forget_lower(&mut self) {
         self.lower_since = None;
         self.lower_most = 0.0;
     }
@@ -183,7 +198,7 @@ impl Vertical {
             self.boost = None;
             return None;
         }
-        let asked = self.asked.unwrap_or(nominal);
+        let asked = self.asked().unwrap_or(nominal);
         let need = 1.05 * look.demand;
         let full = n * look.capacity.of(nominal);
         if let Some((_, since)) = self.boost {

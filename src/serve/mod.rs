@@ -10,6 +10,7 @@ mod api;
 mod assets;
 mod board;
 pub mod catalogue;
+pub mod demo;
 mod guard;
 #[cfg(feature = "controller")]
 pub mod health;

@@ -21,8 +21,10 @@ pub(super) struct Series {
 impl Series {
     /// Adds an instant. One at or before the newest replaces what it contradicts: time never runs backwards here.
     pub(super) fn push(&mut self, point: Point, limits: Limits) {
-        while self.fine.back().is_some_and(|last| last.at >= point.at) {
-            self.fine.pop_back();
+        for kept in [&mut self.fine, &mut self.coarse] {
+            while kept.back().is_some_and(|last| last.at >= point.at) {
+                kept.pop_back();
+            }
         }
         self.fine.push_back(point);
         let group = limits.group.max(1);

@@ -191,6 +191,7 @@ ensure_parts() { # PART...
   go_version=$(go_version_used)
   exec {lock}>"$(cache_dir)/build.lock"
   flock -n "$lock" || { say "waiting for another build of the same cache …"; flock "$lock"; }
+  rm -rf "$(cache_dir)"/bin/.building-* # of a build that was killed: nobody else builds now
   local built=
   for part in "$@"; do
     keys+=("$(key_of "$part" "$go_version")")

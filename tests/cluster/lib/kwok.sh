@@ -22,10 +22,12 @@ start_kwok() {
   kube_make "$kwok_share"/kwok.x-k8s.io_{clusterresourceusages,resourceusages}.yaml
   kube wait --for=condition=Established --timeout=30s \
     crd/clusterresourceusages.kwok.x-k8s.io crd/resourceusages.kwok.x-k8s.io >/dev/null
-  node_manifests >"$run/nodes.yaml"
-  kube_make "$here/templates/usage.yaml" "$run/nodes.yaml"
+  kube_make "$here/templates/usage.yaml"
   start kwok "$bin/kwok" --kubeconfig="$run/kwok.kubeconfig" --config="$run/kwok.yaml"
-  [ "$node_count" -eq 0 ] || wait_for 60 kwok nodes_are_ready
+  [ "$node_count" -eq 0 ] && return
+  node_manifests >"$run/nodes.yaml"
+  kube_make "$run/nodes.yaml"
+  wait_for 60 kwok nodes_are_ready
 }
 
 nodes_are_ready() {

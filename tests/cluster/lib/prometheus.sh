@@ -11,6 +11,7 @@ scrape_configs:
 # honor_labels: an emulator exports the series of many pods, with their own namespace, pod and container labels.
 - job_name: tests
   honor_labels: true
+  fallback_scrape_protocol: PrometheusText0.0.4 # for exporters that name no content type
   file_sd_configs: [{files: [$run/prometheus/targets/*.json], refresh_interval: 5s}]
 - job_name: prometheus
   static_configs: [{targets: ["127.0.0.1:$prometheus_port"]}]
