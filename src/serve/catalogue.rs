@@ -66,6 +66,15 @@ catalogue! {
     QUERY_FAILURES = Counter "arbiter_query_failures_total" ["source", "category"] "Failures of reading a source, by category";
 }
 
+/// Names of all series as they are queried: those of [`ALL`], histograms with each of their suffixes.
+pub fn series_names() -> impl Iterator<Item = String> {
+    ALL.iter().flat_map(|metric| {
+        let suffixes: &[&str] =
+            if metric.kind == MetricKind::Histogram { &["_bucket", "_sum", "_count"] } else { &[""] };
+        suffixes.iter().map(|suffix| format!("{}{suffix}", metric.name))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

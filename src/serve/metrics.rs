@@ -78,14 +78,11 @@ impl Metrics {
         let queries = Family::new_with_constructor(waits as fn() -> Histogram);
         let (ticks, decisions) = (waits(), Histogram::new(DECISIONS));
         registry.register_collector(Box::new(gauges.clone()));
-        let mut register = |metric: Metric, what: Box<dyn prometheus_client::registry::Metric>| {
-            registry.register(metric.name.trim_end_matches("_total"), metric.help, what);
-        };
-        register(catalogue::WRITES, Box::new(writes.clone()));
-        register(catalogue::QUERY_FAILURES, Box::new(failures.clone()));
-        register(catalogue::QUERY_DURATION, Box::new(queries.clone()));
-        register(catalogue::TICK_DURATION, Box::new(ticks.clone()));
-        register(catalogue::DECISION_DURATION, Box::new(decisions.clone()));
+        register(&mut registry, catalogue::WRITES, &writes);
+        register(&mut registry, catalogue::QUERY_FAILURES, &failures);
+        register(&mut registry, catalogue::QUERY_DURATION, &queries);
+        register(&mut registry, catalogue::TICK_DURATION, &ticks);
+        register(&mut registry, catalogue::DECISION_DURATION, &decisions);
         Self { registry: Arc::new(registry), gauges, writes, failures, queries, ticks, decisions }
     }
 
@@ -139,6 +136,11 @@ impl Metrics {
         text::encode(&mut out, &self.registry)?;
         Ok(out)
     }
+}
+
+/// Registers under the name of the catalogue; the exposition puts `_total` back, and ends the help with a full stop.
+fn register<M: prometheus_client::registry::Metric + Clone>(registry: &mut Registry, metric: Metric, what: &M) {
+    registry.register(metric.name.trim_end_matches("_total"), metric.help, what.clone());
 }
 
 fn waits() -> Histogram {
