@@ -132,7 +132,8 @@ fn due(pod: &PodFacts, resize: &PodResize, attempt: Option<&Attempt>, policy: &P
         return true;
     }
     let spent = attempt.map_or(0, |a| a.trims.iter().filter(|t| now.duration_since(**t) < DAY).count());
-    pod.resize == ResizeState::None && spent < usize::try_from(policy.resize.trims_per_pod_per_day).unwrap_or(usize::MAX)
+    pod.resize == ResizeState::None
+        && spent < usize::try_from(policy.resize.trims_per_pod_per_day).unwrap_or(usize::MAX)
 }
 
 fn plan_pod(pod: &PodFacts, wanted: Wanted<'_>) -> Option<PodResize> {

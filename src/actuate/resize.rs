@@ -10,11 +10,7 @@ use kube::{
 use serde_json::{Map, Value, json};
 
 use super::{FIELD_MANAGER, Gate, PodResize, WriteError, WriteKind, Writer};
-use crate::{
-    decide::Resources,
-    observe::kubernetes::PodFacts,
-    units::Quantity,
-};
+use crate::{decide::Resources, observe::kubernetes::PodFacts, units::Quantity};
 
 /// Only the metadata is read of the answer.
 type Answered = kube::core::PartialObjectMeta<k8s_openapi::api::core::v1::Pod>;

@@ -27,7 +27,13 @@ pub(super) struct Args {
     #[arg(long, alias = "prometheus-url", value_name = "URL", env = "ARBITER_PROMETHEUS")]
     prometheus: Option<String>,
     /// Header of every query, several times for several
-    #[arg(long, value_name = "NAME: VALUE", env = "ARBITER_PROMETHEUS_HEADER", hide_env_values = true, requires = "prometheus")]
+    #[arg(
+        long,
+        value_name = "NAME: VALUE",
+        env = "ARBITER_PROMETHEUS_HEADER",
+        hide_env_values = true,
+        requires = "prometheus"
+    )]
     prometheus_header: Vec<String>,
     /// Equality matcher added to every selector of every query, for example cluster=eu1
     #[arg(long, value_name = "LABEL=VALUE", requires = "prometheus")]
@@ -126,7 +132,9 @@ fn config(args: Args) -> Result<Config, Failure> {
         log: _,
     } = args;
     let timing = Timing { duration: lease_duration, renew_deadline: lease_renew_deadline, retry: lease_retry };
-    if timing.renew_deadline + crate::actuate::WRITE_TIMEOUT >= timing.duration || timing.retry * 2 > timing.renew_deadline {
+    if timing.renew_deadline + crate::actuate::WRITE_TIMEOUT >= timing.duration
+        || timing.retry * 2 > timing.renew_deadline
+    {
         return Err(Failure::Input(format!(
             "--lease-duration must be more than --lease-renew-deadline and {} s together, and --lease-renew-deadline at \
              least twice --lease-retry: for example 15s, 10s, 2s",
@@ -219,7 +227,11 @@ mod tests {
 
     #[test]
     fn headers_and_matchers_are_pairs_and_values_are_not_repeated() {
-        let config = parse(&["--prometheus=http://p", "--prometheus-header=Authorization: Bearer x:y", "--extra-matcher=cluster=eu1"]);
+        let config = parse(&[
+            "--prometheus=http://p",
+            "--prometheus-header=Authorization: Bearer x:y",
+            "--extra-matcher=cluster=eu1",
+        ]);
         let prometheus = config.unwrap().prometheus.unwrap();
         assert_eq!(prometheus.headers, [("Authorization".to_owned(), "Bearer x:y".to_owned())]);
         assert_eq!(prometheus.extra_matchers, BTreeMap::from([("cluster".to_owned(), "eu1".to_owned())]));

@@ -180,7 +180,8 @@ impl Known {
         let rose = |key: &PolicyKey, name: &String, reading: &Reading| {
             let usable = matches!(reading.state, Some(SignalState::Fresh | SignalState::Late | SignalState::Partial));
             let before = decided.get(key).and_then(|values| values.get(name));
-            usable && before.is_some_and(|before| reading.value.is_some_and(|value| value > before * RISE && value > 0.0))
+            usable
+                && before.is_some_and(|before| reading.value.is_some_and(|value| value > before * RISE && value > 0.0))
         };
         let risen = readings.iter().filter(|(key, signals)| signals.iter().any(|(name, r)| rose(key, name, r)));
         risen.map(|(key, _)| key.clone()).collect()

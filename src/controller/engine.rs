@@ -175,7 +175,10 @@ impl Engine {
             self.health.listed();
         } else if !self.said_unsynced {
             self.said_unsynced = true;
-            tracing::info!("Waiting for the cluster to be listed{}.", problem.map(|p| format!(": {p}")).unwrap_or_default());
+            tracing::info!(
+                "Waiting for the cluster to be listed{}.",
+                problem.map(|p| format!(": {p}")).unwrap_or_default()
+            );
         }
         synced
     }
@@ -294,7 +297,9 @@ impl Engine {
         self.context.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).forget(key);
         self.context.sync_direct_sources();
         let policies = self.context.known.policies();
-        let wanted = |ns: &str, target: &crate::policy::Target| policies.iter().any(|p| p.key.namespace == ns && p.target == *target);
+        let wanted = |ns: &str, target: &crate::policy::Target| {
+            policies.iter().any(|p| p.key.namespace == ns && p.target == *target)
+        };
         self.context.targets.retain(wanted);
     }
 }

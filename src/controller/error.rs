@@ -8,7 +8,9 @@ use crate::observe::ObserveError;
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
     /// No way into a cluster.
-    #[error("the cluster's configuration cannot be used: {cause}; check KUBECONFIG and --context, or run inside a cluster")]
+    #[error(
+        "the cluster's configuration cannot be used: {cause}; check KUBECONFIG and --context, or run inside a cluster"
+    )]
     Kubeconfig {
         /// Why.
         cause: String,

@@ -40,7 +40,13 @@ pub enum Shrink {
 /// Looks at a decision once more. `no_shrink` is what the target itself forbids; `since` is when this process first
 /// decided for this policy.
 #[must_use]
-pub fn moves(policy: &Policy, snapshot: &Snapshot, decision: &Decision, no_shrink: Option<&str>, since: Timestamp) -> Moves {
+pub fn moves(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    decision: &Decision,
+    no_shrink: Option<&str>,
+    since: Timestamp,
+) -> Moves {
     let state = &snapshot.replicas;
     // At zero nothing is decided: somebody set it so.
     if state.spec.0 == 0 {
@@ -51,8 +57,8 @@ pub fn moves(policy: &Policy, snapshot: &Snapshot, decision: &Decision, no_shrin
     let rolling = state.rolling_out == Some(true) || decision.reason == Reason::RolloutInProgress;
     let shrinks = decision.replicas < state.spec;
     let held = blind || warming || rolling || no_shrink.is_some();
-    let replicas = (policy.levers.replicas && decision.replicas != state.spec && !(shrinks && held))
-        .then_some(decision.replicas);
+    let replicas =
+        (policy.levers.replicas && decision.replicas != state.spec && !(shrinks && held)).then_some(decision.replicas);
     let sized = policy.levers.cpu || policy.levers.memory;
     let sizes = (sized && !rolling).then_some(if blind || warming { Shrink::Forbidden } else { Shrink::Allowed });
     let bound = no_shrink.filter(|_| shrinks).map(str::to_owned);

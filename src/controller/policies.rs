@@ -30,8 +30,9 @@ impl NotReady {
 
 /// Reads and compiles a policy; all its problems are in one message.
 pub fn read(object: &PolicyObject) -> Result<Policy, NotReady> {
-    let spec: ScalingPolicySpec = serde_json::from_value(object.spec.clone())
-        .map_err(|e| NotReady::new("Invalid", format!("spec: {e}: correct the field (arbiter validate shows them all)")))?;
+    let spec: ScalingPolicySpec = serde_json::from_value(object.spec.clone()).map_err(|e| {
+        NotReady::new("Invalid", format!("spec: {e}: correct the field (arbiter validate shows them all)"))
+    })?;
     let mut policy = ScalingPolicy::new(object.metadata.name.as_deref().unwrap_or_default(), spec);
     policy.metadata.namespace.clone_from(&object.metadata.namespace);
     compile(&policy).map_err(|problems| {

@@ -1,9 +1,6 @@
 //! [io] What the cluster is told about a policy: its status, and Events.
 
-use k8s_openapi::{
-    api::core::v1::ObjectReference,
-    apimachinery::pkg::apis::meta::v1::Condition,
-};
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
     Api, Resource,
     api::{Patch, PatchParams},
@@ -19,7 +16,10 @@ use super::{
 };
 use crate::{
     actuate::{FIELD_MANAGER, Gate, WriteError, WriteKind},
-    api::{ScalingPolicyStatus, conditions::{self, ConditionType}},
+    api::{
+        ScalingPolicyStatus,
+        conditions::{self, ConditionType},
+    },
     observe::kubernetes::PolicyObject,
     policy::PolicyKey,
 };
@@ -165,7 +165,9 @@ impl Reporter {
 /// Events that a change of status is worth: conditions that turned bad, and a decision that changed what is wanted.
 fn notices(told: &ScalingPolicyStatus, now: &ScalingPolicyStatus) -> Vec<Notice> {
     let bad = |c: &&Condition| c.status == if c.type_ == ConditionType::Limited.as_str() { "True" } else { "False" };
-    let turned = |c: &&Condition| !told.conditions.iter().any(|o| o.type_ == c.type_ && o.status == c.status && o.reason == c.reason);
+    let turned = |c: &&Condition| {
+        !told.conditions.iter().any(|o| o.type_ == c.type_ && o.status == c.status && o.reason == c.reason)
+    };
     let mut all: Vec<_> = now
         .conditions
         .iter()

@@ -6,8 +6,16 @@ use std::{
     time::Duration,
 };
 
-use kube::{Client, config::KubeConfigOptions, runtime::events::{Recorder, Reporter}};
-use tokio::{net::TcpListener, sync::{mpsc, watch}, task::JoinSet};
+use kube::{
+    Client,
+    config::KubeConfigOptions,
+    runtime::events::{Recorder, Reporter},
+};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{

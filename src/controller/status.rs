@@ -68,7 +68,12 @@ pub struct Decided<'a> {
 
 /// The status that follows from the one before.
 #[must_use]
-pub fn next(before: &ScalingPolicyStatus, view: View<'_>, generation: Option<i64>, now: Timestamp) -> ScalingPolicyStatus {
+pub fn next(
+    before: &ScalingPolicyStatus,
+    view: View<'_>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> ScalingPolicyStatus {
     let mut status = before.clone();
     status.observed_generation = generation;
     match view {
@@ -258,7 +263,8 @@ pub fn change(written: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> Chan
 
 /// Reasons that give way to each other under steady load without anything being done.
 fn calm(reason: &str) -> bool {
-    ["CpuDemand", "HoldingForDemand", "SizeCheaper", "MemoryPeak", "LatencyObjective", "BacklogDeadline"].contains(&reason)
+    ["CpuDemand", "HoldingForDemand", "SizeCheaper", "MemoryPeak", "LatencyObjective", "BacklogDeadline"]
+        .contains(&reason)
 }
 
 /// Sample times pass by themselves; they are no reason to write.

@@ -254,14 +254,9 @@ impl Workload {
         shrink: Shrink,
         gate: Gate,
     ) {
-        let memory_in_use: BTreeMap<String, Bytes> = look
-            .snapshot
-            .containers
-            .iter()
-            .filter_map(|c| Some((c.name.clone(), c.memory_max_pod_bytes?)))
-            .collect();
-        let wanted =
-            Wanted { policy, decision, memory_in_use: &memory_in_use, may_shrink: shrink == Shrink::Allowed };
+        let memory_in_use: BTreeMap<String, Bytes> =
+            look.snapshot.containers.iter().filter_map(|c| Some((c.name.clone(), c.memory_max_pod_bytes?))).collect();
+        let wanted = Wanted { policy, decision, memory_in_use: &memory_in_use, may_shrink: shrink == Shrink::Allowed };
         let pods = &look.members.pods;
         self.attempts.retain(|uid| pods.iter().any(|p| p.uid == uid));
         let now = look.snapshot.at;
@@ -313,9 +308,10 @@ impl Workload {
         decision: &Decision,
         moves: &Moves,
     ) {
-        let remark = look.members.by_selector_only.then(|| {
-            "its pods are told by labels alone, since no owner reference of theirs leads to it"
-        });
+        let remark = look
+            .members
+            .by_selector_only
+            .then(|| "its pods are told by labels alone, since no owner reference of theirs leads to it");
         let view = View::Decided(Decided {
             policy,
             snapshot: &look.snapshot,

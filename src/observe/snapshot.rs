@@ -76,7 +76,9 @@ pub fn assemble(parts: Parts<'_>, seen: &mut Seen, now: Timestamp) -> Snapshot {
 
 fn usage_pods(pods: &[Arc<PodFacts>]) -> Vec<UsagePod> {
     let running = pods.iter().filter(|p| p.counts());
-    running.map(|p| UsagePod { id: PodId { namespace: p.namespace.clone(), name: p.name.clone() }, ready: p.ready() }).collect()
+    running
+        .map(|p| UsagePod { id: PodId { namespace: p.namespace.clone(), name: p.name.clone() }, ready: p.ready() })
+        .collect()
 }
 
 /// Fills in what is measured. A kill is seen in the pod's status, or only in the counter when a child process was

@@ -54,9 +54,9 @@ impl Problems {
         self.0.push(Problem { path: path.into(), message: message.into(), kind: ProblemKind::Invalid });
     }
 
-    /// A value that a later release honours.
-    pub(super) fn later(&mut self, path: impl Into<String>, what: &str) {
-        let message = format!("{what} is not available in this version: leave the field out");
+    /// A value that a later release honours, and what to write meanwhile.
+    pub(super) fn later(&mut self, path: impl Into<String>, what: &str, instead: &str) {
+        let message = format!("{what} is not available in this version: {instead}");
         self.0.push(Problem { path: path.into(), message, kind: ProblemKind::NotYetSupported });
     }
 

@@ -150,7 +150,9 @@ fn waits() -> Histogram {
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        write_gauge(&mut encoder, catalogue::BUILD_INFO, |out| series(out, catalogue::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0))?;
+        write_gauge(&mut encoder, catalogue::BUILD_INFO, |out| {
+            series(out, catalogue::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0)
+        })?;
         write_gauge(&mut encoder, catalogue::LEADER, |out| out.encode_gauge(&u32::from(state.leader)))?;
         write_gauge(&mut encoder, catalogue::POLICIES, |out| {
             for mode in [Mode::Recommend, Mode::Auto, Mode::Paused] {
@@ -249,7 +251,11 @@ impl PolicySeries {
         for container in &decision.containers {
             let requests = container.requests;
             self.put(catalogue::CPU_REQUEST, &[&container.name, "desired"], requests.cpu_cores.map(Cores::get));
-            self.put(catalogue::MEMORY_REQUEST, &[&container.name, "desired"], requests.memory_bytes.map(Bytes::as_f64));
+            self.put(
+                catalogue::MEMORY_REQUEST,
+                &[&container.name, "desired"],
+                requests.memory_bytes.map(Bytes::as_f64),
+            );
         }
     }
 

@@ -13,6 +13,7 @@
 //!
 //! Invariant: the same scenario, controller and seed give the same bytes, on every machine and with any number of jobs.
 
+mod arbiter;
 mod arrivals;
 mod latency;
 mod load;
@@ -65,6 +66,7 @@ pub const CONTROLLERS: [&str; 4] = ["arbiter", "hpa50", "hpa70", "hpa80"];
 /// A controller by its name.
 pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
     match name {
+        "arbiter" => Ok(Box::new(arbiter::Arbiter::new(scenario.policy.clone()))),
         "hpa50" => Ok(Box::new(rivals::Hpa::new(name, 50, scenario.policy.replicas))),
         "hpa70" => Ok(Box::new(rivals::Hpa::new(name, 70, scenario.policy.replicas))),
         "hpa80" => Ok(Box::new(rivals::Hpa::new(name, 80, scenario.policy.replicas))),

@@ -17,7 +17,10 @@ const POISSON_EXACT_BELOW: f64 = 30.0;
 
 /// One stream of random numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Stream(ChaCha8Rng);
+pub(super) struct Stream {
+    rng: ChaCha8Rng,
+    spare_normal: Option<f64>,
+}
 
 impl Stream {
     /// The stream of a purpose, for one entity (a pod's number; 0 where there is only one).
@@ -28,18 +31,28 @@ impl Stream {
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
-        Self(rng)
+        Self { rng, spare_normal: None }
     }
 
     /// Uniform in [0, 1).
     pub(super) fn uniform(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Standard normal (Box and Muller's cosine).
+    /// Standard normal (Marsaglia's polar method: two at a time, no trigonometry).
     pub(super) fn normal(&mut self) -> f64 {
-        let radius = (-2.0 * maths::ln(1.0 - self.uniform())).sqrt();
-        radius * maths::cos(std::f64::consts::TAU * self.uniform())
+        if let Some(spare) = self.spare_normal.take() {
+            return spare;
+        }
+        loop {
+            let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
+            let square = x * x + y * y;
+            if square > 0.0 && square < 1.0 {
+                let stretch = (-2.0 * maths::ln(square) / square).sqrt();
+                self.spare_normal = Some(y * stretch);
+                return x * stretch;
+            }
+        }
     }
 
     /// Lognormal with a median and the deviation of its logarithm.

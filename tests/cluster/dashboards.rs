@@ -1,7 +1,5 @@
 //! Every expression of the dashboards and alerts, on a real Prometheus that scrapes a real controller.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,7 +13,7 @@ mod expressions;
 /// Expressions that rightly answer with nothing in this scene: nothing fails in it, and no state is bad in it.
 const QUIET: [&str; 9] = [
     "overview.json: Query failures per minute",
-    "workload.json: Reasons",
+    "workload.json: Changes of reason",
     "alerts.yaml: ArbiterSignalsStale",
     "alerts.yaml: ArbiterNotInControl",
     "alerts.yaml: ArbiterObjectiveUnreachable",
@@ -75,6 +73,6 @@ async fn promtool_takes_the_rules() {
     let cluster = crate::support::cluster().await;
     let rules = crate::support::root().join("dashboards/rules/alerts.yaml");
     let tests = crate::support::root().join("dashboards/rules/alerts_test.yaml");
-    run(Command::new(cluster.get("PROMTOOL")).args(["check", "rules"]).arg(rules), None).expect("promtool check rules");
-    run(Command::new(cluster.get("PROMTOOL")).args(["test", "rules"]).arg(tests), None).expect("promtool test rules");
+    run(cluster.program("promtool").args(["check", "rules"]).arg(rules), None).expect("promtool check rules");
+    run(cluster.program("promtool").args(["test", "rules"]).arg(tests), None).expect("promtool test rules");
 }

@@ -1,6 +1,6 @@
 //! What is installed may do what its profile says, and no more.
 
-use std::{collections::BTreeMap, process::Command};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::{Api, api::PostParams};
@@ -85,7 +85,7 @@ async fn the_auto_profile_adds_scale_and_resize_alone() {
 
 /// What the chart renders, with the release's name and namespace that the kustomization has.
 fn charted(cluster: &Cluster, profile: &str) -> Vec<Value> {
-    let mut helm = Command::new(cluster.get("HELM"));
+    let mut helm = cluster.program("helm");
     helm.args(["template", "arbiter"]).arg(root().join("deploy/helm/arbiter"));
     helm.args(["--namespace=arbiter-system", "--include-crds", "--kube-version=1.35.0"])
         .arg(format!("--set=profile={profile}"));

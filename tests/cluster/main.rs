@@ -19,6 +19,7 @@ mod load;
 mod measure;
 mod queue;
 mod restraint;
+mod signals;
 mod signals_lost;
 mod specs;
 mod steady;

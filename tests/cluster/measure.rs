@@ -56,7 +56,7 @@ async fn next_phase(trial: usize) {
 async fn burst(scene: &Scene, trial: usize) -> (String, Queue) {
     let name = format!("burst-{trial}");
     let queue = Queue::create(scene, &name).await;
-    scene.deployment(&name, Workload { replicas: 1, ..Workload::default() }).await;
+    scene.deployment(&name, Workload { replicas: 1, cpu: "50m", ..Workload::default() }).await;
     let source = json!({
         "monitoringUrls": [queue.monitoring_url()], "account": "$G", "stream": queue.stream(), "consumer": queue.consumer(),
     });

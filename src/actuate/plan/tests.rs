@@ -68,7 +68,13 @@ fn at(minutes: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
 }
 
-fn plan_with(pods: &[PodFacts], policy: &Policy, decision: &Decision, attempts: &Attempts, now: Timestamp) -> Vec<PodResize> {
+fn plan_with(
+    pods: &[PodFacts],
+    policy: &Policy,
+    decision: &Decision,
+    attempts: &Attempts,
+    now: Timestamp,
+) -> Vec<PodResize> {
     let memory_in_use = BTreeMap::from([("app".to_owned(), Bytes(200 * MIB))]);
     let wanted = Wanted { policy, decision, memory_in_use: &memory_in_use, may_shrink: true };
     plan_resizes(pods.iter(), wanted, attempts, now)

@@ -24,7 +24,11 @@ fn what_to_do_with_the_lease() {
         (Some("you"), 14, Step::Wait),
         (Some("you"), 15, Step::Acquire),
     ] {
-        assert_eq!(evaluate(Some(&observed(holder, start)), "me", after(seconds)), step, "{holder:?} after {seconds} s");
+        assert_eq!(
+            evaluate(Some(&observed(holder, start)), "me", after(seconds)),
+            step,
+            "{holder:?} after {seconds} s"
+        );
     }
     assert_eq!(evaluate(None, "me", start), Step::Acquire);
 }
@@ -40,7 +44,8 @@ impl Clock for Fixed {
 }
 
 fn candidate(clock: Timestamp) -> Candidate<Fixed> {
-    let (service, _handle) = tower_test::mock::pair::<http::Request<kube::client::Body>, http::Response<kube::client::Body>>();
+    let (service, _handle) =
+        tower_test::mock::pair::<http::Request<kube::client::Body>, http::Response<kube::client::Body>>();
     Candidate {
         api: Api::namespaced(Client::new(service, "arbiter"), "arbiter"),
         settings: Settings {

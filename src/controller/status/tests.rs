@@ -44,7 +44,11 @@ fn snapshot() -> Snapshot {
         start_seconds: Vec::new(),
         usage_age_seconds: None,
         window_seconds: None,
-        containers: vec![ContainerState { name: "app".into(), cpu_cores: Some(Cores(1.0)), ..ContainerState::default() }],
+        containers: vec![ContainerState {
+            name: "app".into(),
+            cpu_cores: Some(Cores(1.0)),
+            ..ContainerState::default()
+        }],
         room: Room::default(),
         signals: std::collections::BTreeMap::new(),
     }
@@ -69,7 +73,8 @@ fn decision(replicas: u32, reason: Reason, message: &str) -> Decision {
 
 fn step(before: &ScalingPolicyStatus, decision: &Decision, seconds: i64) -> ScalingPolicyStatus {
     let (policy, snapshot) = (policy(Mode::Auto), snapshot());
-    let view = Decided { policy: &policy, snapshot: &snapshot, decision, not_in_control: None, bound: None, remark: None };
+    let view =
+        Decided { policy: &policy, snapshot: &snapshot, decision, not_in_control: None, bound: None, remark: None };
     next(before, View::Decided(view), Some(1), at(seconds))
 }
 
@@ -99,7 +104,10 @@ fn times_move_only_with_what_they_are_times_of() {
     let more = step(&same, &decision(5, Reason::CpuDemand, "demand 4.2"), 120);
     assert_eq!(more.decision.as_ref().unwrap().time, Time(at(120)));
     let not_ready = next(&more, View::NotReady { reason: "TargetNotFound", message: "gone" }, Some(1), at(180));
-    assert_eq!(conditions::find(&not_ready.conditions, ConditionType::Ready).unwrap().last_transition_time, Time(at(180)));
+    assert_eq!(
+        conditions::find(&not_ready.conditions, ConditionType::Ready).unwrap().last_transition_time,
+        Time(at(180))
+    );
     assert_eq!(holds(&not_ready, ConditionType::SignalsFresh), ("Unknown", "NotReady"));
     assert_eq!(not_ready.replicas, more.replicas, "what was decided last stays readable");
 }
@@ -130,7 +138,14 @@ fn control_is_unknown_unless_auto_and_lost_to_rivals() {
     let (snapshot, decided) = (snapshot(), decision(3, Reason::CpuDemand, ""));
     let say = |mode, not_in_control| {
         let policy = policy(mode);
-        let view = Decided { policy: &policy, snapshot: &snapshot, decision: &decided, not_in_control, bound: None, remark: None };
+        let view = Decided {
+            policy: &policy,
+            snapshot: &snapshot,
+            decision: &decided,
+            not_in_control,
+            bound: None,
+            remark: None,
+        };
         let status = next(&ScalingPolicyStatus::default(), View::Decided(view), Some(1), at(0));
         let (status, reason) = holds(&status, ConditionType::InControl);
         format!("{status}/{reason}")
@@ -143,7 +158,9 @@ fn control_is_unknown_unless_auto_and_lost_to_rivals() {
 
 #[test]
 fn what_people_act_on_is_urgent_and_numbers_are_not() {
-    let status = |replicas, reason, message: &str| step(&ScalingPolicyStatus::default(), &decision(replicas, reason, message), 0);
+    let status = |replicas, reason, message: &str| {
+        step(&ScalingPolicyStatus::default(), &decision(replicas, reason, message), 0)
+    };
     let base = status(4, Reason::CpuDemand, "demand 3.1");
     assert_eq!(change(&base, &base), Change::None);
     assert_eq!(change(&base, &step(&base, &decision(4, Reason::CpuDemand, "demand 3.1"), 99)), Change::None);

@@ -535,7 +535,12 @@ pub(super) fn tightest(
 ) -> Resources {
     Resources {
         cpu_cores: a.cpu_cores.zip(b.cpu_cores).map(|(a, b)| cpu(a, b)).or(a.cpu_cores).or(b.cpu_cores),
-        memory_bytes: a.memory_bytes.zip(b.memory_bytes).map(|(a, b)| memory(a, b)).or(a.memory_bytes).or(b.memory_bytes),
+        memory_bytes: a
+            .memory_bytes
+            .zip(b.memory_bytes)
+            .map(|(a, b)| memory(a, b))
+            .or(a.memory_bytes)
+            .or(b.memory_bytes),
     }
 }
 

@@ -23,12 +23,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{objects, root_cause};
-use crate::{
-    decide::Resources,
-    observe::members::parse_selector,
-    policy::Target,
-    units::Replicas,
-};
+use crate::{decide::Resources, observe::members::parse_selector, policy::Target, units::Replicas};
 
 /// How long what the API server serves is believed. New kinds appear with their CRDs, rarely.
 const DISCOVERY_TTL: Duration = Duration::from_mins(10);
@@ -43,7 +38,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// No such kind.
-    #[error("the API server knows no kind {kind} in {api_version}: correct spec.targetRef or install its custom resource definition")]
+    #[error(
+        "the API server knows no kind {kind} in {api_version}: correct spec.targetRef or install its custom resource definition"
+    )]
     UnknownKind {
         /// Of the reference.
         api_version: String,
@@ -51,7 +48,9 @@ pub enum TargetError {
         kind: String,
     },
     /// The kind has no `/scale`.
-    #[error("{kind} ({api_version}) has no scale subresource: point spec.targetRef at an object that can be scaled, such as a Deployment")]
+    #[error(
+        "{kind} ({api_version}) has no scale subresource: point spec.targetRef at an object that can be scaled, such as a Deployment"
+    )]
     NoScale {
         /// Of the reference.
         api_version: String,
@@ -59,7 +58,9 @@ pub enum TargetError {
         kind: String,
     },
     /// One pod per node is not a count to be decided.
-    #[error("a DaemonSet runs one pod per node, so there is no replica count to decide: remove this policy, or use a Deployment")]
+    #[error(
+        "a DaemonSet runs one pod per node, so there is no replica count to decide: remove this policy, or use a Deployment"
+    )]
     DaemonSet,
     /// No object of this name.
     #[error("{kind} {namespace}/{name} does not exist: create it or correct spec.targetRef.name")]
@@ -72,7 +73,9 @@ pub enum TargetError {
         name: String,
     },
     /// `/scale` names no pods.
-    #[error("the scale subresource of {kind} {name} gives {found}, so its pods cannot be told from others: set a selector on the target")]
+    #[error(
+        "the scale subresource of {kind} {name} gives {found}, so its pods cannot be told from others: set a selector on the target"
+    )]
     NoSelector {
         /// Of the reference.
         kind: String,
@@ -92,7 +95,9 @@ pub enum TargetError {
         owner: String,
     },
     /// A right is missing.
-    #[error("may not {verb} {resource} in namespace {namespace}: grant the verb {verb} on {resource} to the controller")]
+    #[error(
+        "may not {verb} {resource} in namespace {namespace}: grant the verb {verb} on {resource} to the controller"
+    )]
     Forbidden {
         /// The verb.
         verb: &'static str,
@@ -336,7 +341,8 @@ fn object_facts(metadata: &ObjectMeta, data: &Value) -> ObjectFacts {
     let owners = metadata.owner_references.iter().flatten();
     let owner = owners.into_iter().find(|o| o.controller == Some(true)).map(|o| format!("{} {}", o.kind, o.name));
     let text = |pointer: &str| data.pointer(pointer).and_then(Value::as_str);
-    let keeps_volumes = data.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array).is_some_and(|v| !v.is_empty());
+    let keeps_volumes =
+        data.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array).is_some_and(|v| !v.is_empty());
     let deletes = text("/spec/persistentVolumeClaimRetentionPolicy/whenScaled") == Some("Delete");
     ObjectFacts {
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
@@ -372,9 +378,8 @@ fn template_container(container: &Value) -> TemplateContainer {
 
 /// The manager that owns `spec.replicas`, when it is not us.
 fn foreign_writer(entries: &[ManagedFieldsEntry]) -> Option<String> {
-    let writes = |e: &&ManagedFieldsEntry| {
-        e.fields_v1.as_ref().is_some_and(|f| f.0.pointer("/f:spec/f:replicas").is_some())
-    };
+    let writes =
+        |e: &&ManagedFieldsEntry| e.fields_v1.as_ref().is_some_and(|f| f.0.pointer("/f:spec/f:replicas").is_some());
     let newest = entries.iter().filter(writes).max_by_key(|e| e.time.as_ref().map(|t| t.0))?;
     newest.manager.clone().filter(|m| m != crate::actuate::FIELD_MANAGER)
 }

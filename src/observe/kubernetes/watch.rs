@@ -175,7 +175,9 @@ fn watch_problem(kind: Kind, scope: &str, error: &watcher::Error) -> String {
     };
     match status.map(|s| s.code) {
         Some(403) => format!("{plural} cannot be read {place}: grant the verbs list and watch on {plural}"),
-        Some(404) => format!("{plural} are not known to the API server: install the custom resource definitions (arbiter crds | kubectl apply -f -)"),
+        Some(404) => format!(
+            "{plural} are not known to the API server: install the custom resource definitions (arbiter crds | kubectl apply -f -)"
+        ),
         _ => format!("{plural} cannot be watched {place}: {}", crate::observe::kubernetes::root_cause(error)),
     }
 }

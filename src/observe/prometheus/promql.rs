@@ -20,8 +20,17 @@ pub struct Selector {
     /// How far in the past the query looks with it, in seconds: `offset`, of the selector and of subqueries around it;
     /// infinite when it looks at a fixed time (`@ 1700000000`), which no new sample ever reaches.
     pub offset: f64,
-    /// Its range in seconds, when it is a range selector.
-    pub range: Option<f64>,
+    /// Its range, when it is a range selector.
+    pub range: Option<Range>,
+}
+
+/// What a range selector needs of each series to give a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// Length, in seconds.
+    pub seconds: f64,
+    /// Samples in it: two for a rate, one for others.
+    pub samples: u32,
 }
 
 /// Parses a query.
@@ -46,7 +55,7 @@ pub fn with_matchers(query: &str, extra: &BTreeMap<String, String>) -> Result<St
 #[must_use]
 pub fn selectors(expr: &Expr) -> Vec<Selector> {
     let mut found: Vec<Selector> = Vec::new();
-    collect(expr, 0.0, &mut found);
+    collect(expr, 0.0, 1, &mut found);
     found
 }
 
@@ -117,30 +126,38 @@ fn add_to(matchers: &mut Matchers, extra: &BTreeMap<String, String>) {
     }
 }
 
-fn collect(expr: &Expr, offset: f64, found: &mut Vec<Selector>) {
+/// Functions that need two samples of a series.
+const DIFFERENCES: [&str; 7] = ["rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear"];
+
+fn collect(expr: &Expr, offset: f64, samples: u32, found: &mut Vec<Selector>) {
     match expr {
         Expr::VectorSelector(selector) => push(selector, None, offset, found),
-        Expr::MatrixSelector(e) => push(&e.vs, Some(e.range.as_secs_f64()), offset, found),
+        Expr::MatrixSelector(e) => {
+            push(&e.vs, Some(Range { seconds: e.range.as_secs_f64(), samples }), offset, found);
+        }
         Expr::Aggregate(e) => {
-            collect(&e.expr, offset, found);
+            collect(&e.expr, offset, 1, found);
             if let Some(param) = &e.param {
-                collect(param, offset, found);
+                collect(param, offset, 1, found);
             }
         }
-        Expr::Unary(e) => collect(&e.expr, offset, found),
+        Expr::Unary(e) => collect(&e.expr, offset, 1, found),
         Expr::Binary(e) => {
-            collect(&e.lhs, offset, found);
-            collect(&e.rhs, offset, found);
+            collect(&e.lhs, offset, 1, found);
+            collect(&e.rhs, offset, 1, found);
         }
-        Expr::Paren(e) => collect(&e.expr, offset, found),
-        Expr::Subquery(e) => collect(&e.expr, offset + seconds(e.offset.as_ref()), found),
+        Expr::Paren(e) => collect(&e.expr, offset, samples, found),
+        Expr::Subquery(e) => collect(&e.expr, offset + seconds(e.offset.as_ref()), 1, found),
         Expr::Call(e) if matches!(e.func.name, "absent" | "absent_over_time") => {}
-        Expr::Call(e) => e.args.args.iter().for_each(|arg| collect(arg, offset, found)),
+        Expr::Call(e) => {
+            let samples = if DIFFERENCES.contains(&e.func.name) { 2 } else { 1 };
+            e.args.args.iter().for_each(|arg| collect(arg, offset, samples, found));
+        }
         Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => {}
     }
 }
 
-fn push(selector: &VectorSelector, range: Option<f64>, outer: f64, found: &mut Vec<Selector>) {
+fn push(selector: &VectorSelector, range: Option<Range>, outer: f64, found: &mut Vec<Selector>) {
     let instant =
         VectorSelector { name: selector.name.clone(), matchers: selector.matchers.clone(), offset: None, at: None };
     let fixed = if matches!(selector.at, Some(AtModifier::At(_))) { f64::INFINITY } else { 0.0 };
@@ -151,7 +168,9 @@ fn push(selector: &VectorSelector, range: Option<f64>, outer: f64, found: &mut V
         Some(known) => {
             known.offset = known.offset.min(new.offset);
             known.range = match (known.range, new.range) {
-                (Some(a), Some(b)) => Some(a.min(b)),
+                (Some(a), Some(b)) => {
+                    Some(Range { seconds: a.seconds.min(b.seconds), samples: a.samples.max(b.samples) })
+                }
                 (a, b) => a.or(b),
             };
         }

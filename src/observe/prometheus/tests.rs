@@ -235,8 +235,9 @@ mod text {
         let found = |query: &str| selectors(&parse(query).expect(query));
         assert_eq!(
             found("sum(rate(x{a=\"b\"}[1m])) / sum(rate(x{a=\"b\"}[5m] offset 1h))"),
-            [Selector { text: "x{a=\"b\"}".to_owned(), offset: 0.0, range: Some(60.0) }]
+            [Selector { text: "x{a=\"b\"}".to_owned(), offset: 0.0, range: Some(Range { seconds: 60.0, samples: 2 }) }]
         );
+        assert_eq!(found("sum(avg_over_time((x[5m])))")[0].range, Some(Range { seconds: 300.0, samples: 1 }));
         assert_eq!(found("absent(x) + y")[0].text, "y");
         assert_eq!(found("vector(3) + time()"), []);
         assert_eq!(

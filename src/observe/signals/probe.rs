@@ -22,7 +22,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::observe::prometheus::promql::{Selector, matcher, one_of};
+use crate::observe::prometheus::promql::{Range, Selector, matcher, one_of};
 use crate::observe::prometheus::{Answer, Series};
 use crate::units::Seconds;
 
@@ -72,8 +72,8 @@ pub struct SelectorHealth {
     pub series: u64,
     /// Most series at once within [`RECENT`].
     pub peak: u64,
-    /// Series that the value no longer contains, because their newest sample is older than the query's range.
-    pub outdated: u64,
+    /// Scrape targets that the query's range does not do justice to: they came within it, or have ended.
+    pub sparse: u64,
     /// Targets that served the selector and do not answer their scrape.
     pub dead: BTreeSet<ScrapeTarget>,
     /// Whether every present series comes from a target known to `up`.
@@ -99,11 +99,23 @@ pub fn query(selector: &Selector) -> String {
         part("scraped", &format!("count({s} and on (job, instance) up)")),
     ];
     if let Some(range) = selector.range {
-        // Prometheus keeps the last sample of a series that ended without a mark for five minutes: the count still has
-        // it, while a shorter range no longer does.
-        parts.push(part("outdated", &format!("count(timestamp({s}) < time() - {range})")));
+        parts.push(part("sparse", &sparse(s, range)));
     }
     parts.join(" or ")
+}
+
+/// Counts the scrape targets that the range does not do justice to: those that came within it (a rate over a series
+/// that is half as old as its range is about half of the truth) and those whose series have ended without a mark (they
+/// count as present for five minutes, while the range is empty). Targets and not series, because a new label value
+/// on a target that has long been there is an everyday thing.
+fn sparse(s: &str, range: Range) -> String {
+    let millis = format!("{:.0}ms", range.seconds * 1000.0);
+    let filled = if range.samples > 1 {
+        format!("(count_over_time({s}[{millis}]) >= {}) and {s} offset {millis}", range.samples)
+    } else {
+        format!("count_over_time({s}[{millis}])")
+    };
+    format!("count(count by (job, instance) ({s}) unless count by (job, instance) ({filled}))")
 }
 
 /// Whether targets that were dead before still are: those of `up == 0` among the instances.
@@ -132,7 +144,7 @@ pub fn read(selector: &Selector, answer: &Answer) -> SelectorHealth {
             Some("lost") => health.lost_pods.extend(series.label("pod").map(str::to_owned)),
             Some("dead") => health.dead.extend(ScrapeTarget::of(series)),
             Some("scraped") => scraped = count(value),
-            Some("outdated") => health.outdated = count(value),
+            Some("sparse") => health.sparse = count(value),
             _ => {}
         }
     }
@@ -171,12 +183,16 @@ impl SelectorHealth {
         if let Some(first) = lost.first() {
             return Some(format!("{} ready and without samples", listed(lost.len(), "pod", first)));
         }
-        if self.outdated > 0 {
-            return Some(format!("{} of {} series of `{}` have ended", self.outdated, self.series, self.text));
+        if self.sparse > 0 {
+            return Some(format!("{} came or ended within the range of `{}`", targets(self.sparse), self.text));
         }
         (self.series < self.peak && !self.scrape_known && !own_pods)
             .then(|| format!("{} of {} series of `{}` are left since {RECENT}", self.series, self.peak, self.text))
     }
+}
+
+fn targets(n: u64) -> String {
+    if n == 1 { "1 exporter".to_owned() } else { format!("{n} exporters") }
 }
 
 fn listed(n: usize, what: &str, first: &str) -> String {

@@ -9,7 +9,7 @@ use super::buckets;
 use super::judge::{Evidence, Measured};
 use super::prometheus::{Answers, Questions};
 use crate::observe::error::ObserveError;
-use crate::observe::prometheus::promql::{Selector, matcher};
+use crate::observe::prometheus::promql::{Range, Selector, matcher};
 use crate::observe::prometheus::{Answer, NativeBucket, Sample};
 use crate::units::Seconds;
 
@@ -27,7 +27,7 @@ pub fn questions(metric: &str, matchers: &BTreeMap<String, String>, window: Seco
     // One series per exporter and label set, whichever kind it is: a native histogram has no `le`.
     let name = matcher("__name__", "=~", &format!("{metric}|{metric}_bucket"));
     let text = format!("{{{name},{}}}", joined(matcher("le", "=~", "|\\+Inf")));
-    let selector = Selector { text, offset: 0.0, range: Some(window.get()) };
+    let selector = Selector { text, offset: 0.0, range: Some(Range { seconds: window.get(), samples: 2 }) };
     Questions { values: vec![native, classic], selectors: vec![selector] }
 }
 

@@ -25,7 +25,11 @@ fn target() -> TargetFacts {
             selector: parse_selector("app=web").unwrap(),
         },
         object: Arc::new(ObjectFacts {
-            template: vec![TemplateContainer { name: "app".into(), requests: amounts(1.0), limits: Resources::default() }],
+            template: vec![TemplateContainer {
+                name: "app".into(),
+                requests: amounts(1.0),
+                limits: Resources::default(),
+            }],
             last_writer: Some("kubectl".into()),
             ..ObjectFacts::default()
         }),
@@ -82,14 +86,21 @@ fn pods_are_counted_by_state() {
 fn two_templates_are_a_rollout() {
     let both = [pod("a", Some(1), 1.0, "a"), pod("b", Some(1), 1.0, "b")];
     assert_eq!(look(&both, &mut Seen::default(), 9).replicas.rolling_out, Some(true));
-    assert_eq!(look(&both[..1], &mut Seen::default(), 9).replicas.rolling_out, Some(true), "the new one has no pod yet");
+    assert_eq!(
+        look(&both[..1], &mut Seen::default(), 9).replicas.rolling_out,
+        Some(true),
+        "the new one has no pod yet"
+    );
     assert_eq!(look(&both[1..], &mut Seen::default(), 9).replicas.rolling_out, Some(false));
 }
 
 #[test]
 fn start_times_are_told_once_and_never_of_old_pods() {
     let mut seen = Seen::default();
-    assert!(look(&[pod("a", Some(30), 1.0, "b")], &mut seen, 40).start_seconds.is_empty(), "was ready before we looked");
+    assert!(
+        look(&[pod("a", Some(30), 1.0, "b")], &mut seen, 40).start_seconds.is_empty(),
+        "was ready before we looked"
+    );
     let pods = [pod("a", Some(30), 1.0, "b"), pod("b", Some(45), 1.0, "b")];
     assert_eq!(look(&pods, &mut seen, 50).start_seconds, [Seconds(45.0)]);
     assert!(look(&pods, &mut seen, 60).start_seconds.is_empty());
@@ -126,7 +137,11 @@ fn sizes_are_grouped_as_allocated_with_their_resize() {
 #[test]
 fn injected_containers_are_known_and_absent_usage_stays_absent() {
     let mut injected = pod("a", Some(1), 1.0, "b");
-    injected.containers.push(ContainerFacts { name: "proxy".into(), requests: amounts(0.1), ..ContainerFacts::default() });
+    injected.containers.push(ContainerFacts {
+        name: "proxy".into(),
+        requests: amounts(0.1),
+        ..ContainerFacts::default()
+    });
     let snapshot = look(&[injected], &mut Seen::default(), 9);
     let names: Vec<_> = snapshot.containers.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(names, ["app", "proxy"]);

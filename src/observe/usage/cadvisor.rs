@@ -58,12 +58,13 @@ impl Kind {
 
     fn query(self, labels: &str, window: &str) -> String {
         let rate = |metric: &str| {
-            let rated = |window: &str| format!("rate({metric}{{{labels}}}[{window}])");
+            let series = format!("{metric}{{{labels}}}");
             let cgroup = "namespace,pod,container,id,job,instance";
+            // A rate over a series that is younger than its window is too small by what is missing of the window; its
+            // slope is not. A young series has not restarted within the window, so that its slope is sound.
             format!(
-                "max by (namespace,pod,container) (sum by ({cgroup}) ({} or {}))",
-                rated(window),
-                rated(WIDE_WINDOW)
+                "max by (namespace,pod,container) (sum by ({cgroup}) ((rate({series}[{window}]) and {series} offset \
+                 {window}) or deriv({series}[{window}]) or rate({series}[{WIDE_WINDOW}])))"
             )
         };
         let last = |metric: &str| format!("max by (namespace,pod,container) ({metric}{{{labels}}})");

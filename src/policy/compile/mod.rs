@@ -56,7 +56,7 @@ pub fn compile(policy: &ScalingPolicy) -> Result<Policy, Vec<Problem>> {
     let behavior = behavior::compile(spec.behavior.as_ref(), &mut problems);
     let resize = bounds::resize(spec.resize.as_ref(), &mut problems);
     let on_signal_loss = signal_loss(spec, replicas.max, &mut problems);
-    later::refuse(spec, &mut problems);
+    later::refuse(spec, replicas.max, &mut problems);
     let problems = problems.into_vec();
     if !problems.is_empty() {
         return Err(problems);

@@ -101,7 +101,8 @@ fn full_series(name: &str) -> PolicySeries {
         },
     };
     let mut status = ScalingPolicyStatus::default();
-    let ready = NewCondition { type_: ConditionType::Ready, status: ConditionStatus::True, reason: "Decided", message: "" };
+    let ready =
+        NewCondition { type_: ConditionType::Ready, status: ConditionStatus::True, reason: "Decided", message: "" };
     conditions::set(&mut status.conditions, &ready, None, Timestamp::UNIX_EPOCH);
     PolicySeries::of(&policy(name), &snapshot, &decision, &status)
 }
@@ -136,7 +137,8 @@ fn what_is_exposed_is_the_catalogue_and_the_catalogue_is_exposed() {
     let mut found = BTreeSet::new();
     for (name, mut labels) in samples(&text) {
         let base = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s)).unwrap_or(&name);
-        let metric = catalogue::ALL.iter().find(|m| m.name == base).unwrap_or_else(|| panic!("{name} is not in the set"));
+        let metric =
+            catalogue::ALL.iter().find(|m| m.name == base).unwrap_or_else(|| panic!("{name} is not in the set"));
         labels.retain(|l| l != "le");
         assert_eq!(labels, metric.labels, "{name}");
         found.insert(metric.name);
@@ -184,7 +186,8 @@ fn series_come_and_go_with_their_policy() {
 fn a_policy_that_is_not_ready_has_its_conditions_only() {
     let metrics = Metrics::new();
     let mut status = ScalingPolicyStatus::default();
-    let ready = NewCondition { type_: ConditionType::Ready, status: ConditionStatus::False, reason: "Invalid", message: "" };
+    let ready =
+        NewCondition { type_: ConditionType::Ready, status: ConditionStatus::False, reason: "Invalid", message: "" };
     conditions::set(&mut status.conditions, &ready, None, Timestamp::UNIX_EPOCH);
     metrics.record(&key("web"), PolicySeries::undecided(None, &status));
     let text = metrics.encode().unwrap();

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 pub(super) use pod::{Pod, Sample, Size};
 
-use super::{STEP_SECONDS, Scenario, Service, arrivals::Arrivals, latency::LatencyTable, whole};
+use super::{STEP_SECONDS, STEPS_PER_TICK, Scenario, Service, arrivals::Arrivals, latency::LatencyTable, whole};
 use crate::{decide::Decision, policy::ResizeStrategy, units::Cores};
 
 /// Name of the only container.
@@ -225,9 +225,13 @@ impl Plant {
     /// Plays one step.
     pub(super) fn step(&mut self) -> Step {
         let now = self.now();
+        // What changes over minutes is looked at once a tick: half of the plant's time would go there.
+        let tick = self.step.is_multiple_of(STEPS_PER_TICK);
         for pod in &mut self.pods {
             pod.settle(now);
-            pod.drift();
+            if tick {
+                pod.drift();
+            }
         }
         let mut step = Step {
             requests: self.arrivals.requests[self.step],
@@ -235,7 +239,7 @@ impl Plant {
             ..Step::default()
         };
         step.demand = step.requests * self.service.work.get() / STEP_SECONDS;
-        self.serve(now, &mut step);
+        self.serve(now, tick, &mut step);
         self.pay(now, &mut step);
         self.step += 1;
         let (before, after) = (now, self.now());
@@ -250,7 +254,7 @@ impl Plant {
     }
 
     /// Spreads the step's requests over the ready pods.
-    fn serve(&mut self, now: f64, step: &mut Step) {
+    fn serve(&mut self, now: f64, tick: bool, step: &mut Step) {
         let stretch = 1.0 + NEIGHBOUR_STRETCH * self.arrivals.idle_neighbours[self.step];
         let (mut weights, mut ready) = (0.0, 0.0);
         for pod in self.pods.iter().filter(|pod| pod.is_ready(now)) {
@@ -270,9 +274,11 @@ impl Plant {
             step.capacity += (pod.size.cpu - self.service.idle.get()).max(0.0);
             step.pod_capacity += served.capacity / ready;
             step.pod_utilization += served.utilization / ready;
-            let memory = pod.memory(now, requests / STEP_SECONDS, &self.service);
-            pod.record(Sample { memory, ..served.sample });
-            if let Some(limit) = pod.size.memory_limit.filter(|limit| memory > limit.as_f64()) {
+            if tick {
+                pod.fill(now, requests / STEP_SECONDS, &self.service);
+            }
+            pod.record(Sample { memory: pod.memory, ..served.sample });
+            if let Some(limit) = pod.size.memory_limit.filter(|limit| pod.memory > limit.as_f64()) {
                 kills += 1;
                 self.killed.1 = Some(limit);
                 pod.restart(now, &self.service);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::super::{STEP_SECONDS, Service, random::Stream};
+use super::super::{Service, TICK_SECONDS, random::Stream};
 use crate::{
     decide::ResizeState,
     units::{Bytes, maths},
@@ -72,6 +72,8 @@ pub(in crate::simulate) struct Pod {
     pub(in crate::simulate) born_at: f64,
     /// Work waiting in it, in core-seconds.
     pub(in crate::simulate) backlog: f64,
+    /// Working set, in bytes.
+    pub(super) memory: f64,
     /// The last steps in which it was ready, oldest first.
     pub(in crate::simulate) history: VecDeque<Sample>,
     container_since: f64,
@@ -91,6 +93,7 @@ impl Pod {
             ready_at: now + start,
             born_at: now,
             backlog: 0.0,
+            memory: service.memory_base.as_f64(),
             history: VecDeque::with_capacity(HISTORY),
             container_since: now,
             imbalance: life.normal(),
@@ -110,9 +113,9 @@ impl Pod {
         (1.0 + IMBALANCE_DEVIATION * self.imbalance).clamp(0.5, 1.6)
     }
 
-    /// Lets the share of load wander.
+    /// Lets the share of load wander, once a tick.
     pub(super) fn drift(&mut self) {
-        let pull = STEP_SECONDS / IMBALANCE_SECONDS;
+        let pull = TICK_SECONDS / IMBALANCE_SECONDS;
         self.imbalance = self.imbalance * (1.0 - pull) + (2.0 * pull).sqrt() * self.life.normal();
     }
 
@@ -128,12 +131,13 @@ impl Pod {
         if now - self.ready_at < START_BURN_SECONDS { START_BURN_CORES } else { 0.0 }
     }
 
-    /// Working set at a request rate, in bytes.
-    pub(super) fn memory(&mut self, now: f64, requests_per_second: f64, service: &Service) -> f64 {
+    /// Lets memory follow a request rate, once a tick.
+    pub(super) fn fill(&mut self, now: f64, requests_per_second: f64, service: &Service) {
         let base = service.memory_base.as_f64();
         let grown = 1.0 - maths::exp(-(now - self.container_since) / MEMORY_GROWTH_SECONDS);
         let noise = MEMORY_NOISE * self.life.normal().abs();
-        base * (1.0 + MEMORY_GROWTH * grown + noise) + service.memory_per_rps.as_f64() * requests_per_second
+        self.memory =
+            base * (1.0 + MEMORY_GROWTH * grown + noise) + service.memory_per_rps.as_f64() * requests_per_second;
     }
 
     /// Records a step in which it was ready.
@@ -148,6 +152,7 @@ impl Pod {
     pub(super) fn restart(&mut self, now: f64, service: &Service) {
         self.ready_at = now + self.life.lognormal(service.start_median.get(), service.start_sigma);
         self.container_since = now;
+        self.memory = service.memory_base.as_f64();
         self.backlog = 0.0;
         self.history.clear();
     }
@@ -174,8 +179,7 @@ impl Pod {
             self.ask(now, pending.to);
             return;
         }
-        let used = self.history.back().map_or(0.0, |sample| sample.memory);
-        let memory_fits = pending.to.memory_limit.is_none_or(|limit| limit.as_f64() > used);
+        let memory_fits = pending.to.memory_limit.is_none_or(|limit| limit.as_f64() > self.memory);
         if memory_fits {
             self.size = pending.to;
             self.resize = None;

@@ -51,7 +51,12 @@ impl Cluster {
 
     /// The cluster's folder: logs and files of the processes that tests start go there too.
     pub(crate) fn dir(&self) -> PathBuf {
-        PathBuf::from(self.get("DIR"))
+        PathBuf::from(self.get("ARBITER_CLUSTER_DIR"))
+    }
+
+    /// One of the programs that belong to the cluster: `kubectl`, `helm`, `prometheus`, `promtool`.
+    pub(crate) fn program(&self, name: &str) -> Command {
+        Command::new(Path::new(self.get("BIN")).join(name))
     }
 
     /// The admin's kubeconfig: for the tests' own hands only.
@@ -66,7 +71,7 @@ impl Cluster {
 
     /// Runs kubectl as admin and gives its standard output; fails with what it says on standard error.
     pub(crate) fn kubectl(&self, args: &[&str], input: Option<&str>) -> String {
-        let mut command = Command::new(self.get("KUBECTL"));
+        let mut command = self.program("kubectl");
         command.arg("--kubeconfig").arg(self.admin_kubeconfig()).args(args);
         run(&mut command, input).unwrap_or_else(|e| panic!("kubectl {}: {e}", args.join(" ")))
     }

@@ -22,12 +22,19 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a command with both outputs in a log file.
-    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
+    /// Starts a command with both outputs in a log file. `setpriv` sees to it that it ends with the thread of the test,
+    /// also when this process is killed.
+    pub(crate) fn start(command: &Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).expect("a log file");
         let errors = file.try_clone().expect("a log file");
-        command.stdin(Stdio::null()).stdout(file).stderr(errors);
-        let child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", command.get_program().display()));
+        let mut bound = Command::new("setpriv");
+        bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+        bound.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        if let Some(folder) = command.get_current_dir() {
+            bound.current_dir(folder);
+        }
+        let child = bound.stdin(Stdio::null()).stdout(file).stderr(errors).spawn();
+        let child = child.unwrap_or_else(|e| panic!("setpriv {}: {e}", command.get_program().display()));
         Self { child, log: log.to_owned() }
     }
 
@@ -76,7 +83,7 @@ impl Arbiter {
     pub(crate) fn start(kubeconfig: &Path, listen: &str, args: &[String], log: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_arbiter"));
         command.env("KUBECONFIG", kubeconfig).env("RUST_LOG", "info,arbiter=debug").arg("run").args(args);
-        Self { process: Process::start(&mut command, log), base: format!("http://{listen}") }
+        Self { process: Process::start(&command, log), base: format!("http://{listen}") }
     }
 
     /// Where its metrics are.

@@ -1,6 +1,6 @@
 //! A Prometheus of a test's own: 5 s scrapes, targets from a file, its data in the cluster's folder.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{ffi::OsString, fs, path::PathBuf, process::Command};
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::{
 /// A server and what it scrapes.
 #[derive(Debug)]
 pub(crate) struct Prometheus {
-    binary: String,
+    binary: OsString,
     dir: PathBuf,
     listen: String,
     process: Option<Process>,
@@ -30,7 +30,7 @@ impl Prometheus {
         });
         fs::write(dir.join("prometheus.yml"), config.to_string()).expect("a configuration for Prometheus");
         fs::write(dir.join("targets.json"), "[]").expect("targets for Prometheus");
-        let binary = cluster.get("PROMETHEUS").to_owned();
+        let binary = cluster.program("prometheus").get_program().to_owned();
         let mut server = Self { binary, dir, listen: format!("127.0.0.1:{}", free_port()), process: None };
         server.resume().await;
         server
@@ -62,7 +62,7 @@ impl Prometheus {
             .arg("--config.file=prometheus.yml")
             .arg("--storage.tsdb.path=data")
             .arg(format!("--web.listen-address={}", self.listen));
-        self.process = Some(Process::start(&mut command, &self.dir.join("log")));
+        self.process = Some(Process::start(&command, &self.dir.join("log")));
         let url = format!("{}/-/ready", self.url());
         await_some("Prometheus ready", 60, || {
             let url = url.clone();

@@ -22,7 +22,7 @@ impl Queue {
     /// Creates the stream and its consumer.
     pub(crate) async fn create(scene: &Scene, name: &str) -> Self {
         let server = scene.cluster.get("NATS_URL").to_owned();
-        let monitoring = scene.cluster.get("NATS_MONITORING_URL").to_owned();
+        let monitoring = scene.cluster.get("NATS_MONITOR_URL").to_owned();
         let name = format!("{name}-{}", std::process::id());
         let context = jetstream::new(async_nats::connect(&server).await.expect("NATS"));
         let config = stream::Config {

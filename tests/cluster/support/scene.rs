@@ -249,7 +249,7 @@ impl Drop for Scene {
     /// The cluster may be one that stays.
     fn drop(&mut self) {
         let kubeconfig = self.cluster.admin_kubeconfig();
-        let mut kubectl = std::process::Command::new(self.cluster.get("KUBECTL"));
+        let mut kubectl = self.cluster.program("kubectl");
         kubectl.arg("--kubeconfig").arg(kubeconfig).args(["delete", "namespace", "--wait=false", &self.namespace]);
         drop(super::cluster::run(&mut kubectl, None));
     }

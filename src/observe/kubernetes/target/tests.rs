@@ -24,13 +24,16 @@ fn an_empty_selector_is_refused() {
 
 #[test]
 fn kinds_without_scale_are_told_from_unknown_ones() {
-    let resources: Vec<_> = [("deployments", "Deployment"), ("deployments/scale", "Scale"), ("daemonsets", "DaemonSet")]
-        .into_iter()
-        .map(|(name, kind)| {
-            serde_json::from_value(json!({"name": name, "kind": kind, "namespaced": true, "singularName": "", "verbs": []}))
+    let resources: Vec<_> =
+        [("deployments", "Deployment"), ("deployments/scale", "Scale"), ("daemonsets", "DaemonSet")]
+            .into_iter()
+            .map(|(name, kind)| {
+                serde_json::from_value(
+                    json!({"name": name, "kind": kind, "namespaced": true, "singularName": "", "verbs": []}),
+                )
                 .unwrap()
-        })
-        .collect();
+            })
+            .collect();
     let kinds = scalable_kinds("apps/v1", &resources);
     assert!(kinds["Deployment"].1);
     assert!(!kinds["DaemonSet"].1);
@@ -64,7 +67,8 @@ fn the_object_tells_template_owner_writer_and_volumes() {
 #[test]
 fn our_own_writes_are_nobody_elses() {
     let entry = |manager: &str, time: &str| -> ManagedFieldsEntry {
-        serde_json::from_value(json!({"manager": manager, "time": time, "fieldsV1": {"f:spec": {"f:replicas": {}}}})).unwrap()
+        serde_json::from_value(json!({"manager": manager, "time": time, "fieldsV1": {"f:spec": {"f:replicas": {}}}}))
+            .unwrap()
     };
     let ours = entry(crate::actuate::FIELD_MANAGER, "2026-02-03T12:00:00Z");
     assert_eq!(foreign_writer(&[entry("kubectl", "2026-02-03T10:00:00Z"), ours.clone()]), None);
@@ -81,10 +85,7 @@ fn every_failure_is_a_sentence_with_a_next_step() {
         "may not get deployments/scale in namespace shop: grant the verb get on deployments/scale to the controller"
     );
     let missing = refine(Failed::Api(404, String::new()), "get", "deployments/scale", "shop", &target);
-    assert_eq!(
-        missing.to_string(),
-        "Deployment shop/web does not exist: create it or correct spec.targetRef.name"
-    );
+    assert_eq!(missing.to_string(), "Deployment shop/web does not exist: create it or correct spec.targetRef.name");
     assert!(!missing.passing());
     assert!(refine(Failed::Other("timeout".into()), "get", "deployments", "shop", &target).passing());
 }

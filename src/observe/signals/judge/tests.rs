@@ -164,7 +164,7 @@ fn series_that_are_missing_are_told_from_series_that_left() {
         ("a dead exporter", SelectorHealth { dead: dead("a:1", None), ..fewer.clone() }, Partial),
         ("a dead exporter of a ready pod", SelectorHealth { dead: dead("a:1", Some("web-2")), ..own(&[]) }, Partial),
         ("a pod on its way out", SelectorHealth { dead: dead("a:1", Some("web-3")), ..own(&["web-3"]) }, Fresh),
-        ("series that ended without a mark", SelectorHealth { outdated: 1, ..healthy(1.0) }, Partial),
+        ("series that ended without a mark", SelectorHealth { sparse: 1, ..healthy(1.0) }, Partial),
         ("more than before", SelectorHealth { series: 5, scrape_known: false, ..fewer }, Fresh),
     ] {
         let situation = Situation { ready: Some(&ready), demand: None };
@@ -194,11 +194,11 @@ fn direct_sources_are_judged_by_seconds() {
 prop_compose! {
     fn any_selector()(
         age in prop::option::of(prop::num::f64::ANY), offset in prop::num::f64::POSITIVE | prop::num::f64::ZERO,
-        series in 0_u64..4, peak in 0_u64..4, outdated in 0_u64..2, scrape_known: bool, dies: bool,
+        series in 0_u64..4, peak in 0_u64..4, sparse in 0_u64..2, scrape_known: bool, dies: bool,
     ) -> SelectorHealth {
         let age = age.filter(|a| a.is_finite()).map(|a| Seconds(a.max(0.0)));
         let dead = if dies { dead("a:1", None) } else { BTreeSet::new() };
-        SelectorHealth { text: "x".into(), age, offset, series, peak, outdated, scrape_known, dead, ..SelectorHealth::default() }
+        SelectorHealth { text: "x".into(), age, offset, series, peak, sparse, scrape_known, dead, ..SelectorHealth::default() }
     }
 }
 

@@ -1,0 +1,96 @@
+//! Writes of others: never an obstacle to growth, upwards a floor for `hold`, and from a repeated rival a truce.
+//!
+//! Somebody else wrote when `spec.replicas` changed to a number that was not decided lately. While a policy only
+//! recommends, others are meant to write and nothing of this applies.
+
+use serde::{Deserialize, Serialize};
+
+use super::sample::Sample;
+use crate::policy::{Mode, OnRival, Policy};
+
+/// A rival has written this often …
+const RIVAL_WRITES: usize = 3;
+/// … within this time …
+const RIVAL_WINDOW: f64 = 900.0;
+/// … and is left in peace for this long.
+const TRUCE: f64 = 1800.0;
+
+/// What others wrote.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Writes {
+    /// The last decisions, newest last.
+    decided: Vec<u32>,
+    /// A foreign count that is a floor, and until when.
+    floor: Option<(u32, f64)>,
+    /// When others wrote.
+    times: Vec<f64>,
+    /// Who wrote last.
+    writer: Option<String>,
+    /// The last change: (from, to, when).
+    change: Option<(u32, u32, f64)>,
+    /// No shrinking until then.
+    truce_until: Option<f64>,
+}
+
+/// What others' writes mean for this tick.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Foreign {
+    /// `spec.replicas` was changed by somebody else since the last tick.
+    pub(super) wrote: bool,
+    /// At least this many.
+    pub(super) floor: Option<u32>,
+    /// A repeated rival: nothing shrinks; the words say who and what.
+    pub(super) rival: Option<String>,
+}
+
+impl Writes {
+    /// Compares what is with what was decided.
+    pub(super) fn observe(&mut self, sample: &Sample, policy: &Policy, writer: Option<&str>, hold: f64) -> Foreign {
+        let changed = sample.spec_before.filter(|before| *before != sample.spec);
+        if policy.mode != Mode::Auto {
+            self.floor = None;
+            self.truce_until = None;
+            return Foreign::default();
+        }
+        let wrote = changed.is_some() && !self.decided.contains(&sample.spec);
+        if let (true, Some(before)) = (wrote, changed) {
+            self.floor = (sample.spec > before && sample.spec > 0).then_some((sample.spec, sample.t + hold));
+            let writer: Option<String> = writer.map(|w| w.chars().take(63).collect());
+            if self.writer != writer {
+                self.times.clear();
+                self.writer = writer;
+            }
+            self.times.retain(|at| sample.t - at < RIVAL_WINDOW);
+            self.times.push(sample.t);
+            self.change = Some((before, sample.spec, sample.t));
+            if self.times.len() >= RIVAL_WRITES {
+                self.truce_until = Some(sample.t + TRUCE);
+                self.times.remove(0);
+            }
+        }
+        self.floor = self.floor.filter(|(_, until)| sample.t < *until);
+        self.truce_until = self.truce_until.filter(|until| sample.t < *until && *until - sample.t <= TRUCE);
+        if self.truce_until.is_none() && self.times.len() >= RIVAL_WRITES {
+            self.times.clear();
+        }
+        let rival = self.truce_until.filter(|_| policy.on_rival == OnRival::Floor).map(|_| self.describe());
+        Foreign { wrote, floor: self.floor.map(|(n, _)| n), rival }
+    }
+
+    fn describe(&self) -> String {
+        let who = self.writer.as_deref().unwrap_or("somebody else");
+        let (from, to, at) = self.change.unwrap_or_default();
+        format!("{who} changed replicas {from} → {to} at {}: {RIVAL_WRITES} times in 15 min", super::words::clock(at))
+    }
+
+    /// Remembers what was decided; a write takes a tick or two to be seen.
+    pub(super) fn decided(&mut self, n: u32) {
+        if self.decided.last() != Some(&n) {
+            self.decided.push(n);
+            if self.decided.len() > 4 {
+                self.decided.remove(0);
+            }
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! The steps between the terms: which terms apply, and what one hands to the next.
+
+use super::{
+    ContainerSize, Reason, Snapshot,
+    capacity::{Capacity, Evidence, Feedback, Mode},
+    containers,
+    demand::Demand,
+    foreign::Foreign,
+    limits::{self, Limited, Wish},
+    memory::Change,
+    price::Price,
+    queue::Backlog,
+    replicas::Step,
+    sample::Sample,
+    saturation::{Saturation, Shortage},
+    size::{self, Choice, Leader},
+    stale::{Judged, Signals},
+    state::Memory,
+    vertical::Look,
+};
+use crate::{
+    policy::Policy,
+    units::{Cores, Seconds},
+};
+
+/// Idle time before a replica leaves, by what is bought (model 3.19): when pods shrink while they wait, waiting is
+/// cheap; with a smaller budget of trims it is dearer; queue workers are needed or not.
+const HOLD_TRIMMED: f64 = 1800.0;
+const HOLD_SOME_TRIMS: f64 = 900.0;
+const HOLD_PLAIN: f64 = 600.0;
+const HOLD_BACKLOG: f64 = 120.0;
+/// Trims per day from which waiting is cheap: one in 20 minutes.
+const MANY_TRIMS: u32 = 72;
+/// A resize that is not seen after this is not coming, seconds.
+const RESIZE_PATIENCE: f64 = 120.0;
+/// Size reckoned with while nothing is known about the CPU of a pod, cores.
+const UNKNOWN_POD: f64 = 0.05;
+
+/// The pod as it is and as it costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pod {
+    /// Nominal CPU, cores.
+    pub(super) size: f64,
+    /// CPU of the template's pod; 0: no container has a request.
+    pub(super) template: f64,
+    /// Memory request, GiB.
+    pub(super) gib: f64,
+}
+
+/// What is planned for.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// The pod.
+    pub(super) pod: Pod,
+    /// Prices.
+    pub(super) price: Price,
+    /// Demand, when something measures it.
+    pub(super) demand: Option<Demand>,
+    /// The backlog term, when there is one.
+    pub(super) backlog: Option<Backlog>,
+    /// Capacity of a pod, when demand is known.
+    pub(super) capacity: Option<Capacity>,
+    /// Work that a pod of the nominal size carries.
+    pub(super) k: f64,
+    /// Work planned for.
+    pub(super) planned: f64,
+    /// Work that must be carried now.
+    pub(super) must: f64,
+    /// The backlog asks for more than anything else.
+    pub(super) backlog_binds: bool,
+}
+
+impl Plan {
+    /// Whether anything says how much work there is.
+    pub(super) fn is_known(&self) -> bool {
+        self.capacity.is_some()
+    }
+}
+
+/// The pod's size at this tick.
+pub(super) fn pod(snapshot: &Snapshot, policy: &Policy, sample: &Sample, memory: &mut Memory) -> Pod {
+    let template = sample.template.unwrap_or(0.0);
+    let fit = |asked: f64| if template > 0.0 { containers::fit(snapshot, policy, template, asked) } else { asked };
+    let size = memory.vertical.begin(sample, policy, &fit).unwrap_or_else(|| {
+        // Without a request a pod is reckoned with its limit, else with the most it has used.
+        let limit: f64 = sample.containers.iter().filter_map(|c| c.cap).sum();
+        if limit > 0.0 { limit } else { memory.demand.pod_peak.max(UNKNOWN_POD) }
+    });
+    Pod { size: size.clamp(1e-3, 1e4), template, gib: sample.memory_gib }
+}
+
+/// Demand, backlog and capacity of this tick.
+pub(super) fn plan(policy: &Policy, sample: &Sample, signals: &Signals, pod: Pod, memory: &mut Memory) -> Plan {
+    let demand = memory.demand.estimate(sample, signals);
+    let nothing = Demand { cores: 0.0, from: super::demand::From::Backlog, idle: 0.0, work: memory.demand.work() };
+    let reckoned = demand.unwrap_or(nothing);
+    let imbalance = memory.demand.imbalance;
+    let capacity = Capacity::of_tick(policy, &reckoned, imbalance, &mut memory.capacity);
+    memory.queue.learn(sample, signals, reckoned.idle);
+    let backlog = memory.queue.plan(sample, signals, policy, &capacity, pod.size);
+    let k = capacity.of(pod.size);
+    // Waiting work is the only objective: what it asks for replaces utilization while its signal can be used.
+    let by_cpu = if capacity.mode == Mode::Backlog && backlog.is_some() { 0.0 } else { reckoned.cores };
+    let by_backlog = backlog.map_or(0.0, |b| b.cores * k / b.k);
+    let raw = by_cpu * (1.0 + capacity.headroom);
+    // A pod whose raise was refused counts with the size it has.
+    let refused = lacking(policy, sample, memory, &capacity, k);
+    let backlog_binds = by_backlog > raw;
+    Plan {
+        pod,
+        price: Price::of(policy),
+        demand,
+        backlog,
+        k,
+        planned: raw.max(by_backlog) + refused,
+        must: by_cpu.max(by_backlog) + refused,
+        backlog_binds,
+        capacity: (demand.is_some() || backlog.is_some()).then_some(capacity),
+    }
+}
+
+/// Work that pods do not carry because they are smaller than asked and will stay so: their raise is refused, or is not
+/// done for minutes (a cluster that cannot resize).
+fn lacking(policy: &Policy, sample: &Sample, memory: &Memory, capacity: &Capacity, k: f64) -> f64 {
+    let Some((asked, since)) = memory.vertical.asked_since() else { return 0.0 };
+    let overdue = policy.mode == crate::policy::Mode::Auto && sample.t - since > RESIZE_PATIENCE;
+    let small = sample.groups.iter().filter(|(_, r, refused)| (*refused || overdue) && *r < 0.98 * asked);
+    small.map(|(n, r, _)| n * (k - capacity.of(*r)).max(0.0)).sum()
+}
+
+/// Whether pods are short, whatever the model says.
+pub(super) fn saturation(
+    policy: &Policy,
+    sample: &Sample,
+    signals: &Signals,
+    plan: &Plan,
+    memory: &mut Memory,
+) -> Saturation {
+    let backlog_is_the_objective = plan.capacity.as_ref().is_some_and(|c| c.mode == Mode::Backlog);
+    let met = plan.backlog.filter(|_| backlog_is_the_objective).is_some_and(|b| f64::from(b.replicas) <= sample.ready);
+    let shortage = Shortage {
+        violation: Feedback::violation(policy, signals),
+        saturation_signal: signals.saturation,
+        backlog_met: met,
+    };
+    memory.saturation.judge(sample, policy, plan.capacity.as_ref(), &shortage)
+}
+
+/// Idle seconds after which a replica leaves.
+pub(super) fn hold(policy: &Policy, plan: &Plan) -> f64 {
+    if let Some(given) = policy.behavior.scale_down.as_ref().and_then(|d| d.stabilization) {
+        return super::arith::sane(given.0).unwrap_or(HOLD_PLAIN).min(3600.0);
+    }
+    match plan.capacity.as_ref().map(|c| (c.mode, c.sizes_managed)) {
+        Some((Mode::Backlog, _)) => HOLD_BACKLOG,
+        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day >= MANY_TRIMS => HOLD_TRIMMED,
+        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day > 0 => HOLD_SOME_TRIMS,
+        _ => HOLD_PLAIN,
+    }
+}
+
+/// The observations of one tick.
+pub(super) struct Tick<'a> {
+    /// Numbers.
+    pub(super) sample: &'a Sample,
+    /// Signals.
+    pub(super) signals: &'a Signals,
+}
+
+/// What asks for replicas.
+pub(super) struct Asked<'a> {
+    /// The model.
+    pub(super) plan: &'a Plan,
+    /// The floor.
+    pub(super) saturation: &'a Saturation,
+    /// Others.
+    pub(super) foreign: &'a Foreign,
+    /// Idle seconds before a replica leaves.
+    pub(super) hold: f64,
+}
+
+/// The count and how it came about.
+#[derive(Clone, Debug)]
+pub(super) struct Count {
+    /// The count that was in force: what runs, or what was decided last.
+    pub(super) current: u32,
+    /// What the model needs now, before holding; `None`: not known.
+    pub(super) needed: Option<u32>,
+    /// What the model asks for, after holding.
+    pub(super) model: u32,
+    /// What is decided.
+    pub(super) decided: u32,
+    /// The floor after signal loss raised it.
+    pub(super) raised_by_loss: bool,
+    /// The limit that binds.
+    pub(super) limited: Limited,
+}
+
+/// Decides the count.
+pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory: &mut Memory, asked: &Asked) -> Count {
+    let (sample, signals, plan) = (tick.sample, tick.signals, asked.plan);
+    let spec = sample.spec;
+    if !policy.levers.replicas {
+        memory.counters.decided = Some(spec);
+        let limited = Limited { replicas: spec, by: None, text: None };
+        return Count { current: spec, needed: None, model: spec, decided: spec, raised_by_loss: false, limited };
+    }
+    let current = memory.counters.decided.filter(|_| !asked.foreign.wrote).unwrap_or(spec);
+    let max = policy.replicas.max.0.max(1);
+    let blocked = !signals.blocked_by.is_empty();
+    memory.counters.resize(max, current, asked.hold);
+    let step = Step {
+        // While anything is stale nothing is counted as idle.
+        dt: if blocked { 0.0 } else { sample.dt },
+        pod: plan.price.pod(plan.pod.size, plan.pod.gib),
+        shortage: plan.price.shortage(),
+        k: plan.k,
+        planned: plan.planned,
+        must: plan.must,
+        hold: asked.hold,
+    };
+    let model = if plan.is_known() { memory.counters.step(&step, current) } else { current };
+    let model = tolerate(policy, plan, current, model);
+    let may_shrink = !blocked
+        && sample.rollout_age.is_none()
+        && asked.saturation.cause.is_none()
+        && asked.foreign.rival.is_none()
+        && plan.is_known();
+    let mut wanted = if may_shrink { model } else { model.max(current) };
+    let floors = [
+        asked.saturation.floor,
+        asked.foreign.floor,
+        plan.backlog.map(|b| b.replicas),
+        plan.backlog.and_then(|b| b.stalled),
+    ];
+    wanted = floors.into_iter().flatten().fold(wanted, u32::max);
+    let lost = policy.on_signal_loss.filter(|l| signals.lost_for.is_some_and(|s| Seconds(s) >= l.after));
+    let raised_by_loss = lost.is_some_and(|l| l.min_replicas.0 > wanted);
+    wanted = lost.map_or(wanted, |l| wanted.max(l.min_replicas.0));
+
+    let base = if policy.mode == crate::policy::Mode::Auto { spec } else { current };
+    let wish = Wish {
+        t: sample.t,
+        current: base,
+        wanted,
+        pod_cores: memory.vertical.asked().unwrap_or(plan.pod.size),
+        pod_bytes: plan.pod.gib * (1_u64 << 30) as f64,
+        k: plan.k,
+        planned: plan.planned,
+    };
+    let limited = limits::apply(&wish, snapshot, policy, &mut memory.events);
+    let decided = limited.replicas;
+    memory.counters.settle(current, decided, asked.hold);
+    memory.events.decided(sample.t, policy.mode, base, decided);
+    memory.foreign.decided(decided);
+    let needed = plan.is_known().then(|| step.worth(step.planned));
+    Count { current, needed, model, decided, raised_by_loss, limited }
+}
+
+/// Deadbands: shrinking by less than `scaleDown.tolerance` is not worth it; growth waits for a tolerance only where the
+/// user wrote one.
+fn tolerate(policy: &Policy, plan: &Plan, current: u32, model: u32) -> u32 {
+    let tolerance = |rules: &Option<crate::policy::DirectionRules>| {
+        rules.as_ref().and_then(|r| r.tolerance).and_then(super::arith::sane).unwrap_or(0.0)
+    };
+    let carried = f64::from(current) * plan.k;
+    let within_down = plan.planned > carried * (1.0 - tolerance(&policy.behavior.scale_down));
+    let within_up = plan.planned <= carried * (1.0 + tolerance(&policy.behavior.scale_up));
+    if (model < current && within_down) || (model > current && within_up) { current } else { model }
+}
+
+/// The sizes and how they came about.
+#[derive(Clone, Debug)]
+pub(super) struct Sizes {
+    /// Complete requests and limits.
+    pub(super) containers: Vec<ContainerSize>,
+    /// CPU of a pod, as emitted.
+    pub(super) asked: f64,
+    /// Boosted CPU by container, and until when.
+    pub(super) boost: Option<(Vec<Option<Cores>>, f64, f64)>,
+    /// The size that leads, and whether it was taken from which one.
+    pub(super) leader: Option<Leader>,
+    /// The nominal size before.
+    pub(super) before: f64,
+    /// Memory: container and change.
+    pub(super) memory: Option<(usize, Change)>,
+}
+
+/// Decides sizes: nominal, asked, boosted; memory.
+#[expect(clippy::too_many_arguments, reason = "the last step sees what all others made")]
+pub(super) fn sizes(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    sample: &Sample,
+    signals: &Signals,
+    memory: &mut Memory,
+    plan: &Plan,
+    saturation: &Saturation,
+    count: &Count,
+) -> Sizes {
+    let frozen = !signals.blocked_by.is_empty() || sample.rollout_age.is_some() || saturation.cause.is_some();
+    let template = plan.pod.template;
+    let fit = |asked: f64| containers::fit(snapshot, policy, template, asked);
+    let mut leader = None;
+    let mut asked = memory.vertical.asked().unwrap_or(plan.pod.size);
+    let mut boost = None;
+    if let (Some(capacity), true) = (&plan.capacity, template > 0.0) {
+        let demand = plan.must;
+        leader = regret(policy, sample, memory, plan, count, frozen, &fit);
+        let peak = memory.demand.demand_peak;
+        let admissible =
+            |r: f64| size::admissible(r, plan.pod.gib, capacity, &plan.price, (policy.replicas.max.0.max(1), peak));
+        let look = Look {
+            sample,
+            policy,
+            capacity,
+            replicas: count.decided,
+            demand,
+            planned: plan.planned,
+            peak,
+            admissible: &admissible,
+            fit: &fit,
+            frozen,
+            growing: f64::from(count.decided) > sample.ready,
+        };
+        asked = memory.vertical.trim(&look);
+        boost = memory
+            .vertical
+            .boost(&look)
+            .map(|(size, until)| (containers::share_cpu(snapshot, policy, template, size), size, until));
+    }
+    let cpu = containers::share_cpu(snapshot, policy, template, asked);
+    let still = !signals.blocked_by.is_empty() || sample.rollout_age.is_some();
+    let (sized, told) = containers::sizes(snapshot, policy, sample, &cpu, &mut memory.peaks, still);
+    Sizes { containers: sized, asked, boost, leader, before: plan.pod.size, memory: told }
+}
+
+/// One step of the regrets; takes over a size that has earned it.
+fn regret(
+    policy: &Policy,
+    sample: &Sample,
+    memory: &mut Memory,
+    plan: &Plan,
+    count: &Count,
+    frozen: bool,
+    fit: &dyn Fn(f64) -> f64,
+) -> Option<Leader> {
+    let capacity = plan.capacity.as_ref()?;
+    if sample.new_template {
+        memory.sizes.clear();
+    }
+    if !capacity.sizes_managed || frozen || plan.demand.is_none() {
+        return None;
+    }
+    let named_larger = plan.pod.size.max(size::LARGEST).max(largest_named(policy));
+    let fits = |r: f64| r <= named_larger * 1.001 && (fit(r) / r - 1.0).abs() < 0.05;
+    let leader = memory.sizes.step(&Choice {
+        dt: sample.dt,
+        t: sample.t,
+        uptime: sample.uptime,
+        lead: sample.lead,
+        hold: self::hold(policy, plan),
+        size: plan.pod.size,
+        replicas: count.decided,
+        gib: plan.pod.gib,
+        demand: plan.demand.map_or(0.0, |d| d.cores),
+        planned: plan.planned,
+        peak: memory.demand.demand_peak,
+        bounds: limits::bounds(policy),
+        capacity,
+        price: &plan.price,
+        memory: &memory.demand.memory,
+        fits: &fits,
+        frozen,
+    })?;
+    if leader.taken {
+        memory.counters.rescale(capacity.of(leader.size) / plan.k);
+        memory.vertical.resize(fit(leader.size), sample.t);
+    }
+    Some(leader)
+}
+
+/// The largest CPU that the policy names.
+fn largest_named(policy: &Policy) -> f64 {
+    let rules = policy.containers.named.values().chain([&policy.containers.default]);
+    rules.filter_map(|r| r.cpu_max).map(|c| c.0).filter(|c| c.is_finite()).fold(0.0, f64::max)
+}
+
+/// One step of the slow correction from measured latency.
+pub(super) fn correct(
+    policy: &Policy,
+    sample: &Sample,
+    signals: &Signals,
+    plan: &Plan,
+    saturation: &Saturation,
+    memory: &mut Memory,
+) {
+    let (Some(capacity), Some(demand)) = (&plan.capacity, &plan.demand) else { return };
+    // Learned from whole signals only.
+    let whole = signals.latency.as_ref().is_some_and(|j: &Judged| !j.is_partial());
+    let evidence = Evidence {
+        sample,
+        demand: demand.cores,
+        size: sample.running.unwrap_or(plan.pod.size),
+        violation: Feedback::violation(policy, signals).filter(|_| whole),
+        saturated: saturation.cause.is_some(),
+    };
+    memory.capacity.correct(policy, capacity, &evidence);
+}
+
+impl Count {
+    /// Which limit binds, as a reason.
+    pub(super) fn limit(&self) -> Option<Reason> {
+        self.limited.by
+    }
+}

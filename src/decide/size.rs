@@ -1,0 +1,222 @@
+//! Size: which CPU size of a pod would have been cheapest, slowly.
+//!
+//! Every size of the lattice runs its own shadow policy (up at once, down to the highest need of the last `hold`), and is
+//! charged the **realised** cost: the replicas it would have had in time for this demand. The running difference to the
+//! present size is its regret; when a regret has earned the change, the size changes.
+//!
+//! Only sizes that may be used count: the objective is feasible, a replica pays when work is missing, and `max` replicas
+//! carry the known peak with a margin. Without the last rule an idle service shrinks to pods that cannot take a jump.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    arith::{count, decay, interpolate},
+    capacity::{Capacity, SIZES, lattice},
+    demand::MemoryFit,
+    price::Price,
+};
+use crate::units::maths;
+
+/// Regrets are charged this often at most; ticks that come earlier add up.
+const STEP: f64 = 15.0;
+/// Half-life of regret: two days.
+const HALF_LIFE: f64 = 172_800.0;
+/// Seconds of the present cost that a regret must reach (in place).
+const RESIZE_AFTER: f64 = 600.0;
+/// Least time between two changes, and before the first.
+const LEAST_BETWEEN: f64 = 600.0;
+const WARM_UP: f64 = 1800.0;
+/// Largest lead that realised costs look back.
+const MOST_LEAD: usize = 10;
+/// A size must be allowed at least this utilization.
+const LEAST_UTILIZATION: f64 = 0.2;
+/// A missing pod must cost this many times its price.
+const PAYS: f64 = 4.0;
+/// `max` replicas must carry the peak with this margin.
+const PEAK_MARGIN: f64 = 1.3;
+/// The largest size that is chosen unless the policy names a larger one, cores.
+pub(super) const LARGEST: f64 = 4.0;
+
+/// State of the shadow policies.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Regrets {
+    /// One per size.
+    shadows: Vec<Shadow>,
+    /// What each size had, per step, oldest first.
+    had: Vec<Vec<u16>>,
+    /// Seconds not yet charged.
+    due: f64,
+    /// When the size last changed.
+    resized: f64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Shadow {
+    /// Dollars that this size would have saved.
+    regret: f64,
+    /// Replicas it has.
+    held: u16,
+    /// For how long it needed fewer, and the most it needed meanwhile.
+    fewer_for: f64,
+    most: u16,
+}
+
+/// What the regrets look at.
+pub(super) struct Choice<'a> {
+    /// Seconds and instant.
+    pub(super) dt: f64,
+    pub(super) t: f64,
+    pub(super) uptime: f64,
+    /// Lead time, seconds.
+    pub(super) lead: f64,
+    /// Shadow hold, seconds.
+    pub(super) hold: f64,
+    /// Present size, cores, and its replicas.
+    pub(super) size: f64,
+    pub(super) replicas: u32,
+    /// Memory of a pod, GiB.
+    pub(super) gib: f64,
+    /// Demand now, and what is planned for.
+    pub(super) demand: f64,
+    pub(super) planned: f64,
+    /// Decayed peak of demand.
+    pub(super) peak: f64,
+    /// Bounds of the count.
+    pub(super) bounds: (u32, u32),
+    pub(super) capacity: &'a Capacity,
+    pub(super) price: &'a Price,
+    pub(super) memory: &'a MemoryFit,
+    /// Sizes that bounds, node and limits allow.
+    pub(super) fits: &'a dyn Fn(f64) -> bool,
+    /// Nothing may be resized now.
+    pub(super) frozen: bool,
+}
+
+/// The size that leads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Leader {
+    /// CPU of a pod.
+    pub(super) size: f64,
+    /// What it would have saved, dollars.
+    pub(super) regret: f64,
+    /// What it must have saved.
+    pub(super) threshold: f64,
+    /// It is taken now.
+    pub(super) taken: bool,
+}
+
+/// Whether a size may be used for this workload.
+pub(super) fn admissible(size: f64, gib: f64, capacity: &Capacity, price: &Price, (max, peak): (u32, f64)) -> bool {
+    let k = capacity.of(size);
+    capacity.feasible(size) >= LEAST_UTILIZATION
+        && price.shortage() * k >= PAYS * price.pod(size, gib)
+        && f64::from(max) * k >= PEAK_MARGIN * peak
+}
+
+impl Regrets {
+    /// Forgets all regrets (new template, new size).
+    pub(super) fn clear(&mut self) {
+        for shadow in &mut self.shadows {
+            shadow.regret = 0.0;
+        }
+    }
+
+    /// One step; the leader, when there is one.
+    pub(super) fn step(&mut self, choice: &Choice) -> Option<Leader> {
+        if self.shadows.len() != SIZES {
+            self.shadows = vec![Shadow::default(); SIZES];
+            self.had.clear();
+        }
+        self.due += choice.dt;
+        if self.due + 1e-9 < STEP {
+            return self.leader(choice, false);
+        }
+        let dt = std::mem::take(&mut self.due);
+        let costs = self.charge(choice, dt);
+        let logs = lattice().map(maths::ln);
+        let present = interpolate(maths::ln(choice.size.max(1e-3)), &logs, &costs);
+        let keep = decay(dt, HALF_LIFE);
+        for (j, size) in lattice().into_iter().enumerate() {
+            let shadow = &mut self.shadows[j];
+            shadow.regret = shadow.regret * keep + dt * (present - costs[j]);
+            let gib = gib_of(choice, size);
+            let allowed = (choice.fits)(size)
+                && admissible(size, gib, choice.capacity, choice.price, (choice.bounds.1, choice.peak));
+            if !allowed || !shadow.regret.is_finite() {
+                shadow.regret = shadow.regret.min(0.0);
+            }
+        }
+        self.leader(choice, true)
+    }
+
+    /// Moves every shadow policy and returns what each size cost per second.
+    fn charge(&mut self, choice: &Choice, dt: f64) -> [f64; SIZES] {
+        let steps = count(choice.lead / STEP) as usize;
+        let delay = steps.clamp(1, MOST_LEAD);
+        let mut costs = [0.0; SIZES];
+        let mut now = Vec::with_capacity(SIZES);
+        let before = if self.had.len() >= delay { self.had.first().cloned() } else { None };
+        for (j, size) in lattice().into_iter().enumerate() {
+            let k = choice.capacity.of(size);
+            let pod = choice.price.pod(size, gib_of(choice, size));
+            let held = self.shadows[j].follow(need(choice, k, pod), dt, choice.hold);
+            now.push(held);
+            let n = f64::from(before.as_ref().and_then(|b| b.get(j)).copied().unwrap_or(held));
+            costs[j] = choice.price.stage(n, pod, k, choice.demand) + n * pod * Price::fragmentation(size);
+        }
+        self.had.push(now);
+        while self.had.len() > delay {
+            self.had.remove(0);
+        }
+        costs
+    }
+
+    fn leader(&mut self, choice: &Choice, may_take: bool) -> Option<Leader> {
+        let best = self.shadows.iter().enumerate().max_by(|a, b| a.1.regret.total_cmp(&b.1.regret))?;
+        let (size, regret) = (lattice()[best.0], best.1.regret);
+        if regret <= 0.0 || (size / choice.size - 1.0).abs() < 0.02 {
+            return None;
+        }
+        let threshold = f64::from(choice.replicas.max(1)) * choice.price.pod(choice.size, choice.gib) * RESIZE_AFTER;
+        let quiet = choice.t - self.resized >= LEAST_BETWEEN && choice.uptime >= WARM_UP;
+        let taken = may_take && regret > threshold && quiet && !choice.frozen;
+        if taken {
+            self.resized = choice.t;
+            self.clear();
+        }
+        Some(Leader { size, regret, threshold, taken })
+    }
+}
+
+/// Memory of a pod of another size.
+fn gib_of(choice: &Choice, size: f64) -> f64 {
+    choice.gib * choice.memory.ratio(choice.capacity.of(choice.size), choice.capacity.of(size))
+}
+
+/// The cheaper neighbour of the exact need.
+fn need(choice: &Choice, k: f64, pod: f64) -> u16 {
+    let (min, max) = (f64::from(choice.bounds.0), f64::from(choice.bounds.1));
+    let below = (choice.planned / k).floor().clamp(min, max);
+    let above = (below + 1.0).min(max);
+    let cost = |n| choice.price.stage(n, pod, k, choice.planned);
+    let n = if cost(below) <= cost(above) { below } else { above };
+    u16::try_from(count(n)).unwrap_or(u16::MAX)
+}
+
+impl Shadow {
+    /// Up at once; down, after `hold` below, to the highest need meanwhile.
+    fn follow(&mut self, need: u16, dt: f64, hold: f64) -> u16 {
+        if need >= self.held {
+            *self = Self { held: need, fewer_for: 0.0, most: 0, regret: self.regret };
+        } else {
+            self.fewer_for += dt;
+            self.most = self.most.max(need);
+            if self.fewer_for >= hold {
+                *self = Self { held: self.most, fewer_for: 0.0, most: 0, regret: self.regret };
+            }
+        }
+        self.held
+    }
+}

@@ -1,0 +1,9 @@
+//! The model as a whole, in a tiny closed loop.
+
+mod failures;
+mod floor;
+mod invariants;
+mod plant;
+mod sentences;
+mod stability;
+mod terms;

@@ -1,0 +1,219 @@
+//! The size that pods are asked to have now: trimmed while demand is low, boosted while new pods start.
+//!
+//! The nominal size is what [`super::size`] decided; the asked size lies between a quarter of it and itself. Raising is
+//! immediate and free; lowering waits and has a daily budget, because every decrease is a call to the API per pod and
+//! what is given away may be taken by a neighbour. A boost is temporary, and for running pods only.
+
+use serde::{Deserialize, Serialize};
+
+use super::{capacity::Capacity, sample::Sample};
+use crate::{
+    policy::{Policy, ResizeStrategy},
+    units::maths,
+};
+
+/// The smallest trimmed size over the nominal one.
+const TRIM_FLOOR: f64 = 0.25;
+/// A lower need must last this long …
+const TRIM_AFTER: f64 = 300.0;
+/// … and be lower by this share.
+const TRIM_GAIN: f64 = 0.07;
+/// No trimming before demand has been watched.
+const WARM_UP: f64 = 1800.0;
+/// Smallest size that is trimmed to, cores (as the lattice's smallest useful one).
+const TRIM_LEAST: f64 = 0.0625;
+/// Largest boost over the nominal size (3 and 4 add nothing).
+const BOOST: f64 = 2.0;
+/// A boost ends after this.
+pub(super) const BOOST_SECONDS: f64 = 900.0;
+/// … or when the need has been below for this long.
+const BOOST_LEAST: f64 = 60.0;
+
+/// Sizes of one workload's pod, cores.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Vertical {
+    nominal: Option<f64>,
+    /// (size, since).
+    asked: Option<(f64, f64)>,
+    /// Since when less would do, and the most that was needed meanwhile.
+    lower_since: Option<f64>,
+    lower_most: f64,
+    decreased: f64,
+    /// (size, since).
+    boost: Option<(f64, f64)>,
+}
+
+/// What trimming and boosting look at.
+pub(super) struct Look<'a> {
+    pub(super) sample: &'a Sample,
+    pub(super) policy: &'a Policy,
+    pub(super) capacity: &'a Capacity,
+    /// Replicas that were decided.
+    pub(super) replicas: u32,
+    /// Demand now, and what is planned for.
+    pub(super) demand: f64,
+    pub(super) planned: f64,
+    /// Decayed peak of demand.
+    pub(super) peak: f64,
+    /// Whether a size may be used.
+    pub(super) admissible: &'a dyn Fn(f64) -> bool,
+    /// The size that bounds make of an asked one.
+    pub(super) fit: &'a dyn Fn(f64) -> f64,
+    /// Nothing may shrink or be resized.
+    pub(super) frozen: bool,
+    /// New pods are on their way.
+    pub(super) growing: bool,
+}
+
+/// Whether sizes of running pods may be moved.
+pub(super) fn resizable(policy: &Policy) -> bool {
+    policy.levers.cpu && policy.resize.strategy == ResizeStrategy::InPlaceOnly
+}
+
+impl Vertical {
+    /// The nominal size at this tick, before anything is decided; `None` when no container has a CPU request.
+    pub(super) fn begin(&mut self, sample: &Sample, policy: &Policy, fit: &dyn Fn(f64) -> f64) -> Option<f64> {
+        let given = sample.running.or(sample.template)?;
+        if !resizable(policy) {
+            // A size that is not ours is taken as it is.
+            let size = if policy.levers.cpu { fit(given) } else { given };
+            self.ask(size, size, sample.t);
+            return Some(size);
+        }
+        if sample.template_resized
+            && let Some(template) = sample.template
+        {
+            // A new template's own size counts until something else is decided.
+            self.ask(template, template, sample.t);
+        }
+        let nominal = fit(self.nominal.unwrap_or(given));
+        self.nominal = Some(nominal);
+        self.set(self.asked.map_or(nominal, |(asked, _)| fit(asked)), sample.t);
+        Some(nominal)
+    }
+
+    /// The size asked for.
+    pub(super) fn asked(&self) -> Option<f64> {
+        self.asked.map(|(size, _)| size)
+    }
+
+    /// The size asked for, and since when.
+    pub(super) fn asked_since(&self) -> Option<(f64, f64)> {
+        self.asked
+    }
+
+    /// Another nominal size was chosen.
+    pub(super) fn resize(&mut self, size: f64, t: f64) {
+        self.ask(size, size, t);
+        self.lower_since = None;
+    }
+
+    fn ask(&mut self, nominal: f64, asked: f64, t: f64) {
+        self.nominal = Some(nominal);
+        self.boost = None;
+        self.set(asked, t);
+    }
+
+    fn set(&mut self, size: f64, t: f64) {
+        if self.asked.is_none_or(|(asked, _)| asked != size) {
+            self.asked = Some((size, t));
+        }
+    }
+
+    /// Trims; returns the size asked for.
+    pub(super) fn trim(&mut self, look: &Look) -> f64 {
+        let nominal = self.nominal.unwrap_or(1.0);
+        let asked = self.asked().unwrap_or(nominal);
+        let alone = !look.policy.levers.replicas;
+        let trims = look.policy.resize.trims_per_pod_per_day;
+        let may = resizable(look.policy) && (look.capacity.sizes_managed || alone);
+        if !may || self.boost.is_some() {
+            return asked;
+        }
+        let want = if alone {
+            Self::alone(look)
+        } else if trims == 0 || look.sample.uptime < WARM_UP {
+            nominal
+        } else {
+            Self::smallest(look, nominal)
+        };
+        if want > asked * 1.001 {
+            self.set(want, look.sample.t);
+            self.forget_lower();
+        } else if want < asked * (1.0 - TRIM_GAIN) && !look.frozen && trims > 0 {
+            let t = look.sample.t;
+            let since = *self.lower_since.get_or_insert(t);
+            self.lower_most = self.lower_most.max(want);
+            if t - since >= TRIM_AFTER && t - self.decreased >= 86_400.0 / f64::from(trims) {
+                self.set(self.lower_most.min(asked), t);
+                self.forget_lower();
+                self.decreased = t;
+            }
+        } else {
+            self.forget_lower();
+        }
+        if alone {
+            self.nominal = self.asked();
+        }
+        self.asked().unwrap_or(nominal)
+    }
+
+    fn forget_lower(&mut self) {
+        self.lower_since = None;
+        self.lower_most = 0.0;
+    }
+
+    /// The smallest size, in eighths of an octave, with which the replicas carry what is planned.
+    fn smallest(look: &Look, nominal: f64) -> f64 {
+        let n = f64::from(look.replicas);
+        let steps = (1..=16).rev().map(|i| nominal * maths::exp2(-f64::from(i) / 8.0));
+        steps
+            .filter(|r| *r >= TRIM_FLOOR * nominal - 1e-9 && *r >= TRIM_LEAST && *r < 0.97 * nominal)
+            .map(|r| (look.fit)(r))
+            .find(|r| n * look.capacity.of(*r) >= look.planned && (look.admissible)(*r))
+            .unwrap_or(nominal)
+    }
+
+    /// The size that alone must carry the known peak, when the count is not ours.
+    fn alone(look: &Look) -> f64 {
+        let n = look.sample.ready.max(1.0);
+        let need = look.planned.max(look.peak);
+        let steps = (-48..=48).map(|i| maths::exp2(f64::from(i) / 8.0));
+        let mut last = 0.0;
+        for r in steps.map(|r| (look.fit)(r)) {
+            last = r;
+            if n * look.capacity.of(r) >= need {
+                break;
+            }
+        }
+        last
+    }
+
+    /// Boosts running pods while new ones start; (size, end) when a boost is on.
+    pub(super) fn boost(&mut self, look: &Look) -> Option<(f64, f64)> {
+        let nominal = self.nominal?;
+        let (n, t) = (look.sample.ready, look.sample.t);
+        if !resizable(look.policy) || n < 1.0 {
+            self.boost = None;
+            return None;
+        }
+        let asked = self.asked().unwrap_or(nominal);
+        let need = 1.05 * look.demand;
+        let full = n * look.capacity.of(nominal);
+        if let Some((_, since)) = self.boost {
+            if (need < 0.98 * full && t - since >= BOOST_LEAST) || t - since >= BOOST_SECONDS {
+                self.boost = None;
+            }
+        } else if need > n * look.capacity.of(asked) + 0.05 * full && look.growing && !look.frozen {
+            let most = (look.fit)(BOOST * nominal);
+            let steps = (1..=8).map(|i| nominal * maths::exp2(f64::from(i) / 8.0));
+            let size =
+                steps.map(|r| (look.fit)(r)).find(|r| n * look.capacity.of(*r) >= need).unwrap_or(most).min(most);
+            if size > 1.05 * asked {
+                self.boost = Some((size, t));
+            }
+        }
+        self.boost.map(|(size, since)| (size, since + BOOST_SECONDS))
+    }
+}
