@@ -43,6 +43,12 @@ impl Writer {
         Self { client, fence }
     }
 
+    /// The client to build a write with; what it builds is sent with [`Writer::send`].
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// Whether this instance leads.
     #[must_use]
     pub fn leads(&self) -> bool {

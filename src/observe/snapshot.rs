@@ -12,22 +12,17 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::kubernetes::{ContainerFacts, PodFacts, TargetFacts, TemplateContainer};
+use super::{
+    kubernetes::{ContainerFacts, PodFacts, TargetFacts, TemplateContainer},
+    usage::{
+        PodId, UsageTable,
+        aggregate::{OomCounters, UsagePod, fill, newest_age},
+    },
+};
 use crate::{
     decide::{ContainerState, Reading, ReplicaState, ResizeState, Resources, Room, SizeGroup, Snapshot},
     units::{Bytes, Cores, Replicas, Seconds},
 };
-
-/// Usage of one workload. Of each [`ContainerState`] only what is measured counts.
-#[derive(Clone, Debug, Default)]
-pub struct Usage {
-    /// By container name.
-    pub containers: BTreeMap<String, ContainerState>,
-    /// Age of the newest sample.
-    pub age: Option<Seconds>,
-    /// Length of the window of the means.
-    pub window: Option<Seconds>,
-}
 
 /// What one snapshot is put together from.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +35,10 @@ pub struct Parts<'a> {
     pub template_hash: Option<&'a str>,
     /// Room to grow in.
     pub room: &'a Room,
-    /// Usage of its containers.
-    pub usage: &'a Usage,
+    /// Usage of pods, theirs among others.
+    pub usage: &'a UsageTable,
+    /// Time since the usage was read; its samples are that much older now.
+    pub usage_lag: Seconds,
     /// Signals by name.
     pub signals: &'a BTreeMap<String, Reading>,
 }
@@ -52,24 +49,45 @@ pub struct Seen {
     started: bool,
     ready: BTreeSet<String>,
     kills: BTreeMap<(String, String), u32>,
+    counters: OomCounters,
 }
 
 /// Puts a snapshot together and notes what it saw.
 #[must_use]
 pub fn assemble(parts: Parts<'_>, seen: &mut Seen, now: Timestamp) -> Snapshot {
     let start_seconds = start_times(parts.pods, seen);
-    let containers = names(parts).into_iter().map(|c| container(parts, c, seen)).collect();
+    let mut containers: Vec<_> = names(parts).into_iter().map(|c| container(parts, c, seen)).collect();
+    let members = usage_pods(parts.pods);
+    let usage_age = newest_age(parts.usage, &members).map(|age| age + parts.usage_lag);
+    fill_usage(parts, &members, &mut containers, seen);
     note(parts.pods, seen);
     Snapshot {
         v: 0,
         at: now,
         replicas: replicas(parts, now),
         start_seconds,
-        usage_age_seconds: parts.usage.age,
-        window_seconds: parts.usage.window,
+        usage_age_seconds: usage_age,
+        window_seconds: usage_age.and(parts.usage.window),
         containers,
         room: parts.room.clone(),
         signals: parts.signals.clone(),
+    }
+}
+
+fn usage_pods(pods: &[Arc<PodFacts>]) -> Vec<UsagePod> {
+    let running = pods.iter().filter(|p| p.counts());
+    running
+        .map(|p| UsagePod { id: PodId { namespace: p.namespace.clone(), name: p.name.clone() }, ready: p.ready() })
+        .collect()
+}
+
+/// Fills in what is measured. A kill is seen in the pod's status, or only in the counter when a child process was
+/// killed: whichever saw more counts.
+fn fill_usage(parts: Parts<'_>, members: &[UsagePod], containers: &mut [ContainerState], seen: &mut Seen) {
+    let kills: Vec<_> = containers.iter().map(|c| c.oom_kills_delta).collect();
+    fill(parts.usage, members, containers, &mut seen.counters);
+    for (container, in_status) in containers.iter_mut().zip(kills) {
+        container.oom_kills_delta = container.oom_kills_delta.max(in_status);
     }
 }
 
@@ -137,7 +155,6 @@ fn container(parts: Parts<'_>, template: TemplateContainer, seen: &Seen) -> Cont
         .collect();
     let kills: u32 = own.iter().map(|(p, c)| new_kills(p, c, seen)).sum();
     let last_kill = own.iter().filter(|(_, c)| c.oom.is_some()).max_by_key(|(_, c)| c.oom.as_ref().and_then(|o| o.at));
-    let usage = parts.usage.containers.get(&name).cloned().unwrap_or_default();
     ContainerState {
         request: requests,
         limit: limits,
@@ -145,7 +162,7 @@ fn container(parts: Parts<'_>, template: TemplateContainer, seen: &Seen) -> Cont
         last_oom_limit_bytes: last_kill.and_then(|(_, c)| c.limits.memory_bytes),
         sizes: size_groups(&own),
         name,
-        ..usage
+        ..ContainerState::default()
     }
 }
 

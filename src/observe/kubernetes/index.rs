@@ -163,9 +163,17 @@ impl Index {
         Room { quota: quotas.fold(None, tighter_quota), node, limit_range }
     }
 
-    /// Notes which policy owns which target, so that changes of its pods wake it.
-    pub fn claim_targets(&mut self, targets: BTreeMap<String, PolicyKey>) {
-        self.targets = targets;
+    /// Notes which policy owns a target, so that changes of its pods wake it.
+    pub fn claim_target(&mut self, uid: &str, key: &PolicyKey) {
+        if self.targets.get(uid) != Some(key) {
+            self.targets.retain(|_, owner| owner != key);
+            self.targets.insert(uid.to_owned(), key.clone());
+        }
+    }
+
+    /// Forgets the target of a policy.
+    pub fn release_target(&mut self, key: &PolicyKey) {
+        self.targets.retain(|_, owner| owner != key);
     }
 
     /// Whether every required kind has been listed once.

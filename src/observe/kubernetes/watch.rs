@@ -223,7 +223,7 @@ mod tests {
     fn new_pods_and_changed_counts_wake_the_policy_of_their_target() {
         let mut index = Index::default();
         let key = PolicyKey { namespace: "shop".into(), name: "web".into() };
-        index.claim_targets([("deploy".to_owned(), key.clone())].into());
+        index.claim_target("deploy", &key);
         let mut listed = BTreeSet::new();
         assert!(take_event(&mut index, Event::Apply(replica_set(2)), "", &mut listed).is_empty());
         assert_eq!(take_event(&mut index, Event::Apply(pod("shop", "a")), "", &mut listed), [key.clone()]);

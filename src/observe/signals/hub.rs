@@ -114,6 +114,17 @@ impl SignalHub {
         readings
     }
 
+    /// The signals of one policy that come from direct sources, as last polled: at once, without any query.
+    #[must_use]
+    pub fn polled(&self, now: Timestamp, policy: &Policy, context: &ReadContext) -> BTreeMap<String, Reading> {
+        let direct = policy.signals.iter().map(|s| Plan::of(policy, s)).filter(|p| p.questions.is_none());
+        let plans: Vec<Plan<'_>> = direct.collect();
+        let (answers, dead) = (Answers::new(), DeadTargets::new());
+        let evidence: Vec<_> =
+            plans.iter().map(|plan| (plan, self.evidence(now, policy, plan, &answers, &dead))).collect();
+        judge_policy(&evidence, context.ready_pods.get(&policy.key))
+    }
+
     fn evidence(
         &self,
         now: Timestamp,

@@ -50,10 +50,17 @@ fn pod(uid: &str, ready: Option<i64>, cpu: f64, hash: &str) -> PodFacts {
 
 fn look(pods: &[PodFacts], seen: &mut Seen, now: i64) -> Snapshot {
     let pods: Vec<_> = pods.iter().cloned().map(Arc::new).collect();
-    let usage = Usage::default();
+    let usage = UsageTable::default();
     let (target, room, signals) = (target(), Room::default(), BTreeMap::new());
-    let parts =
-        Parts { target: &target, pods: &pods, template_hash: Some("b"), room: &room, usage: &usage, signals: &signals };
+    let parts = Parts {
+        target: &target,
+        pods: &pods,
+        template_hash: Some("b"),
+        room: &room,
+        usage: &usage,
+        usage_lag: Seconds::ZERO,
+        signals: &signals,
+    };
     assemble(parts, seen, at(now))
 }
 

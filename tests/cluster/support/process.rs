@@ -82,7 +82,7 @@ impl Arbiter {
     /// Starts the built binary with these arguments; its metrics and health are at `listen`.
     pub(crate) fn start(kubeconfig: &Path, listen: &str, args: &[String], log: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_arbiter"));
-        command.env("KUBECONFIG", kubeconfig).env("RUST_LOG", "info,arbiter=debug").arg("run").args(args);
+        command.env("KUBECONFIG", kubeconfig).arg("run").args(args);
         Self { process: Process::start(&command, log), base: format!("http://{listen}") }
     }
 

@@ -30,6 +30,9 @@ pub(crate) const WEB: &str = "web";
 /// Its container.
 pub(crate) const CONTAINER: &str = "app";
 
+/// Window of the usage of pods: four scrapes of the tests' Prometheus, as the default of 60 s is of a 15 s scrape.
+const USAGE_WINDOW: &str = "20s";
+
 /// A workload's start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workload {
@@ -106,6 +109,9 @@ impl Scene {
             format!("--lease-name={}", self.namespace),
             format!("--identity={identity}"),
             format!("--prometheus={}", self.prometheus.url()),
+            format!("--page-listen=127.0.0.1:{}", free_port()),
+            format!("--usage-window={USAGE_WINDOW}"),
+            "--log=info,arbiter=debug".to_owned(),
         ];
         args.extend(extra.iter().map(|&a| a.to_owned()));
         Arbiter::start(&self.kubeconfig, &listen, &args, &self.log(identity))
