@@ -53,7 +53,8 @@ fn simulate_prints_the_same_whatever_the_number_of_jobs() {
     let out = tempfile::tempdir().expect("a temporary directory");
     let run = |jobs: &str, to: &Path| {
         let to = to.to_str().expect("UTF-8");
-        let output = arbiter(&["simulate", "--trace", TRACE, "--seeds", "2", "--jobs", jobs, "--out", to, "-o", "json"], b"");
+        let output =
+            arbiter(&["simulate", "--trace", TRACE, "--seeds", "1", "--jobs", jobs, "--out", to, "-o", "json"], b"");
         assert!(output.status.success(), "{}", text(&output.stderr));
         output.stdout
     };
@@ -71,9 +72,18 @@ fn simulate_prints_the_same_whatever_the_number_of_jobs() {
 
 #[test]
 fn simulate_prints_one_sentence_and_one_table() {
-    let output = arbiter(&["simulate", "--trace", TRACE, "--controllers", "arbiter,hpa50,hpa70,hpa80", "--seeds", "1"], b"");
+    let output =
+        arbiter(&["simulate", "--trace", TRACE, "--controllers", "arbiter,hpa50,hpa70,hpa80", "--seeds", "1"], b"");
     assert!(output.status.success(), "{}", text(&output.stderr));
     golden("mongodb_rps_3d.txt", &output.stdout);
+}
+
+#[test]
+fn the_policy_written_out_is_the_policy_of_a_bare_trace() {
+    let policy = ["--policy", "simulations/policy.yaml"];
+    let output = arbiter(&[&["simulate", "--trace", TRACE, "--seeds", "1", "-o", "json"], &policy[..]].concat(), b"");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    golden("mongodb_rps_3d.summary.json", &output.stdout);
 }
 
 #[test]
@@ -93,7 +103,10 @@ fn bad_input_is_one_sentence_and_exit_2_and_leaves_nothing() {
     for (arguments, expected) in [
         (vec!["--trace", trace, "--out", target], "x.csv:3: `timestamp_s` 0 does not come after 0"),
         (vec!["--trace", "nowhere.csv"], "nowhere.csv: cannot be opened"),
-        (vec!["--trace", TRACE, "--controllers", "arbiter,magic"], "`magic` is not available; choose among arbiter, hpa50"),
+        (
+            vec!["--trace", TRACE, "--controllers", "arbiter,magic"],
+            "`magic` is not available; choose among arbiter, hpa50",
+        ),
         (vec!["--scenario", "x.yaml"], "--scenario is not available in this version"),
         (vec!["--recording", "x"], "--recording is not available in this version"),
         (vec!["--trace", TRACE, "--warmup", "100h"], "--warmup leaves nothing to score of 72 h"),
