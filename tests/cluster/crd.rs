@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use arbiter::{
-    api::{ScalingPolicy, conditions},
+    api::{ScalingPolicy, ScalingPolicyStatus, conditions},
     policy::compile,
 };
 use kube::{
@@ -91,7 +91,7 @@ async fn status_is_a_subresource_and_fills_the_columns() {
         &files("wellformed").into_iter().find(|(name, _)| name.ends_with("minimal.yaml")).expect("minimal.yaml").1;
     let mut policy: ScalingPolicy = serde_saphyr::from_str(text).expect("a policy");
     policy.metadata.name = Some("crd-status".into());
-    policy.status = Some(Default::default());
+    policy.status = Some(ScalingPolicyStatus::default());
     let created = api.create(&PostParams::default(), &policy).await.expect("created");
     assert_eq!(created.status, None, "status is written through its subresource only");
 
