@@ -68,14 +68,14 @@ pub enum OnRival {
     printcolumn(
         name = "CPU",
         type_ = "string",
-        json_path = ".status.containers[*].desired.requests.cpu",
-        description = "Decided CPU requests of the containers"
+        json_path = ".status.containers[0].desired.requests.cpu",
+        description = "Decided CPU request of the first container"
     ),
     printcolumn(
         name = "Memory",
         type_ = "string",
-        json_path = ".status.containers[*].desired.requests.memory",
-        description = "Decided memory requests of the containers"
+        json_path = ".status.containers[0].desired.requests.memory",
+        description = "Decided memory request of the first container"
     ),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.decision.reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
