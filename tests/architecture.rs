@@ -1,5 +1,7 @@
 //! The walls of the house, checked as text: what cargo features cannot see.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -3,7 +3,7 @@
 //! Exit codes: 0 fine, 1 findings (`validate`), 2 wrong usage or unreadable input, 3 environment (cluster or server
 //! unreachable). An error is one sentence on stderr: what, where, what to do.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -14,9 +14,11 @@ mod decide;
 mod demo;
 #[cfg(feature = "controller")]
 mod explain;
+mod progress;
 #[cfg(feature = "controller")]
 mod run;
 mod simulate;
+mod staged;
 mod validate;
 
 /// One Kubernetes autoscaler for replicas and pod size, deciding both from one demand model.
@@ -41,7 +43,7 @@ enum Command {
     /// Check policy files without a cluster
     Validate(validate::Args),
     /// Replay recorded load under several controllers and score them
-    Simulate(simulate::Args),
+    Simulate(Box<simulate::Args>),
     /// Read snapshots on stdin, write decisions on stdout
     Decide(decide::Args),
     /// Print the custom resource definitions
@@ -59,6 +61,17 @@ pub enum Failure {
     /// Cluster or server unreachable, file system refused: exit 3.
     #[error("{0}")]
     Environment(String),
+}
+
+/// Prints a result; a reader that has gone away (`| head`) is not an error.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Environment(format!("stdout: cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Parses the arguments of the process, runs the subcommand and turns its outcome into an exit code.

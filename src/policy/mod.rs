@@ -10,6 +10,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod compile;
+mod problem;
+
+pub use compile::{compile, parse_duration};
+pub use problem::{Problem, ProblemKind};
+
+pub use crate::api::{Limits, Mode, OnAbsent, OnRival, Preference, Role, SelectPolicy};
 use crate::units::{Bytes, Cores, Dollars, Replicas, Seconds};
 
 /// Namespace and name of a policy; the order of the pair is the order of reports.
@@ -39,18 +46,6 @@ pub struct Target {
     pub name: String,
 }
 
-/// Whether anything is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Mode {
-    /// Decide and report, write nothing.
-    #[default]
-    Recommend,
-    /// Decide and write.
-    Auto,
-    /// Write nothing and keep rivals down.
-    Paused,
-}
-
 /// What may be moved; what may not is taken as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Levers {
@@ -65,18 +60,6 @@ pub struct Levers {
 impl Levers {
     /// All three.
     pub const ALL: Self = Self { replicas: true, cpu: true, memory: true };
-}
-
-/// The price of a missing core against an idle one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Preference {
-    /// Batch and internal work.
-    Thrifty,
-    /// Ordinary services.
-    #[default]
-    Balanced,
-    /// Services whose shortage is dear.
-    Cautious,
 }
 
 impl Preference {
@@ -137,16 +120,6 @@ pub struct ReplicaRange {
     pub max: Replicas,
 }
 
-/// What happens to limits when requests move.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Limits {
-    /// Keep the limit/request ratio.
-    #[default]
-    Proportional,
-    /// Leave limits alone; a request never exceeds one.
-    Unchanged,
-}
-
 /// Bounds of one container's size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -178,29 +151,6 @@ impl ContainerRules {
     pub fn of(&self, container: &str) -> &ContainerRule {
         self.named.get(container).unwrap_or(&self.default)
     }
-}
-
-/// What a signal means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Role {
-    /// Work arriving, per second.
-    Demand,
-    /// Work waiting, in items.
-    Backlog,
-    /// Time to serve, in seconds, or the share over the target.
-    Latency,
-    /// How full something is, as a share.
-    Saturation,
-}
-
-/// What an empty, successful answer means. An error never means zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OnAbsent {
-    /// Nothing is known: hold.
-    #[default]
-    Hold,
-    /// Nothing is there: 0.
-    Zero,
 }
 
 /// Where a signal comes from.
@@ -248,18 +198,6 @@ pub struct Signal {
     pub on_absent: OnAbsent,
     /// Whether the signal is still measured when no pod runs.
     pub survives_zero: bool,
-}
-
-/// Which of several scaling policies of one direction counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SelectPolicy {
-    /// The one that allows the largest change.
-    #[default]
-    Max,
-    /// The one that allows the smallest change.
-    Min,
-    /// The direction is closed.
-    Disabled,
 }
 
 /// A rate limit, as in HPA `autoscaling/v2`.
@@ -333,16 +271,6 @@ pub struct SignalLoss {
     pub after: Seconds,
     /// Raise to at least this; never lowers.
     pub min_replicas: Replicas,
-}
-
-/// What to do when somebody else keeps writing the replica count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OnRival {
-    /// Stop shrinking, keep growing.
-    #[default]
-    Floor,
-    /// Write through.
-    Reassert,
 }
 
 /// What resources cost, per hour.

@@ -1,1 +1,113 @@
-//! The embedded cluster: plant, load, rivals, score.
+//! The embedded cluster: a recorded load is played against a simulated workload under one controller, and scored.
+//!
+//! ```text
+//!  trace ─▶ load ─▶ arrivals ─▶ plant ──metrics──▶ Snapshot ─▶ Controller ─▶ Decision ─▶ plant
+//!                                 └──────▶ truth ─▶ score ─▶ summary
+//! ```
+//!
+//! [`Run`] plays one scenario under one [`Controller`] and one seed, a controller tick at a time; [`summary`] turns
+//! scores into the contract's `summary.json`. A rival is one file in [`rivals`] and one line in [`controller`].
+//!
+//! Must not: call `decide` outside the arbiter's controller, share a formula with it, read a clock or a file. The plant
+//! is not the model's world, else a simulation would only show that the model believes itself.
+//!
+//! Invariant: the same scenario, controller and seed give the same bytes, on every machine and with any number of jobs.
+
+mod arbiter;
+mod arrivals;
+mod latency;
+mod load;
+mod metrics;
+mod plant;
+mod random;
+pub mod rivals;
+mod run;
+mod scenario;
+mod score;
+mod service;
+pub mod summary;
+
+pub use load::Load;
+pub use run::{Run, Tick, Truth};
+pub use scenario::{SHORTEST, Scenario, TraceOptions};
+pub use score::{SHORTAGE_FACTOR, Score};
+pub use service::Service;
+
+use crate::{
+    decide::{Decision, Snapshot},
+    units::Seconds,
+};
+
+/// The plant's step.
+const STEP_SECONDS: f64 = 5.0;
+/// Steps between two looks of a controller: 15 s, the HPA's sync period, the same for all.
+const STEPS_PER_TICK: usize = 3;
+/// Seconds between two looks of a controller.
+const TICK_SECONDS: f64 = 15.0;
+/// Usage and signals end this many steps ago.
+const LAG_STEPS: usize = 3;
+/// Usage and signals are means over this many steps.
+const WINDOW_STEPS: usize = 6;
+
+/// Time between two looks of a controller.
+pub const TICK: Seconds = Seconds(TICK_SECONDS);
+
+/// Something that looks at a workload every 15 s and says what it should be.
+pub trait Controller {
+    /// Its name in reports.
+    fn name(&self) -> &str;
+    /// What should be, given what is seen.
+    fn tick(&mut self, snapshot: &Snapshot) -> Decision;
+}
+
+/// Controllers that can be run, in the order of reports.
+pub const CONTROLLERS: [&str; 4] = ["arbiter", "hpa50", "hpa70", "hpa80"];
+
+/// A controller by its name.
+pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
+    match name {
+        "arbiter" => Ok(Box::new(arbiter::Arbiter::new(scenario.policy.clone()))),
+        "hpa50" => Ok(Box::new(rivals::Hpa::new(name, 50, scenario.policy.replicas))),
+        "hpa70" => Ok(Box::new(rivals::Hpa::new(name, 70, scenario.policy.replicas))),
+        "hpa80" => Ok(Box::new(rivals::Hpa::new(name, 80, scenario.policy.replicas))),
+        _ => Err(SimulateError::Controller { name: name.to_owned() }),
+    }
+}
+
+/// What can be wrong with the input of a simulation.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    /// A trace that cannot be used.
+    #[error("{file}:{line}: {problem}")]
+    Trace {
+        /// The file as the user named it.
+        file: String,
+        /// Line in the file, from 1.
+        line: u64,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A controller that is not there.
+    #[error("--controllers: `{name}` is not available; choose among {}", CONTROLLERS.join(", "))]
+    Controller {
+        /// The name that was asked for.
+        name: String,
+    },
+}
+
+impl SimulateError {
+    /// A word for labels.
+    #[must_use]
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::Trace { .. } => "trace",
+            Self::Controller { .. } => "controller",
+        }
+    }
+}
+
+/// The whole part of a number that is not negative; what is not a number counts as 0.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, which is what is meant")]
+fn whole(number: f64) -> usize {
+    number as usize
+}

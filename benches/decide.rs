@@ -1,0 +1,48 @@
+//! Time of one decision, on a workload that has been running for a simulated hour.
+#![expect(missing_docs, reason = "criterion's macros make undocumented items")]
+
+use arbiter::{
+    decide::{Memory, Snapshot, decide},
+    policy::Policy,
+    simulate::{Load, Run, Scenario, TraceOptions, controller},
+    units::{Cores, Replicas, Seconds},
+};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+
+/// A day that swings between a tenth and the whole of its peak within the hour that is played.
+const LOAD: &str = "timestamp_s,rps\n0,10\n900,100\n1800,20\n2700,90\n3600,60\n";
+
+/// The policy, the Memory after an hour, and the snapshot that comes next.
+fn warm(max: u32) -> (Policy, Memory, Snapshot) {
+    let load = Load::read("bench.csv", LOAD.as_bytes(), None).expect("the load above is well formed");
+    // As much work as the largest count of one-core pods can carry, so that all counters are in use.
+    let peak_cores = Cores(f64::from(max) * 0.6);
+    let mut scenario = Scenario::from_trace(load, TraceOptions { peak_cores, ..TraceOptions::default() });
+    scenario.duration = Seconds(3600.0);
+    scenario.policy.replicas.max = Replicas(max);
+    let actor = controller("arbiter", &scenario).expect("arbiter is a controller");
+    let mut run = Run::new(&scenario, actor, 1);
+    let mut snapshots: Vec<Snapshot> = std::iter::from_fn(|| run.advance()).map(|tick| tick.snapshot).collect();
+    let next = snapshots.pop().expect("an hour has 240 ticks");
+    let mut memory = Memory::default();
+    for snapshot in &snapshots {
+        decide(snapshot, &scenario.policy, &mut memory, snapshot.at);
+    }
+    (scenario.policy, memory, next)
+}
+
+fn decisions(criterion: &mut Criterion) {
+    for max in [64, 256] {
+        let (policy, memory, snapshot) = warm(max);
+        criterion.bench_function(&format!("decide/n_max={max}"), |bencher| {
+            bencher.iter_batched_ref(
+                || memory.clone(),
+                |memory| decide(&snapshot, &policy, memory, snapshot.at),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+criterion_group!(benches, decisions);
+criterion_main!(benches);

@@ -1,0 +1,135 @@
+//! Why a write did not happen, or did not take.
+
+use crate::units::Replicas;
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WriteKind {
+    /// The replica count of a target.
+    Scale,
+    /// The size of a running pod.
+    Resize,
+    /// The status of a policy.
+    Status,
+    /// An Event about a policy.
+    Event,
+}
+
+impl WriteKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Scale, Self::Resize, Self::Status, Self::Event];
+
+    /// The word for it in a label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Scale => "scale",
+            Self::Resize => "resize",
+            Self::Status => "status",
+            Self::Event => "event",
+        }
+    }
+
+    /// Whether it touches a workload: then the policy must be in mode Auto.
+    #[must_use]
+    pub const fn touches_workload(self) -> bool {
+        matches!(self, Self::Scale | Self::Resize)
+    }
+}
+
+/// Why the fence held a write back. Not an error: another instance leads, or a newer snapshot comes in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another instance leads, or our claim is about to run out.
+    #[error("this instance does not hold the lease")]
+    NotLeader,
+    /// The snapshot is too old to act on.
+    #[error("the snapshot is too old to act on")]
+    Old,
+    /// The mode is not Auto.
+    #[error("the policy's mode is not Auto")]
+    Mode,
+    /// Too many writes in a short time.
+    #[error("too many writes in a short time; the next tick tries again")]
+    Rate,
+}
+
+/// How a write failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Held back before any request left.
+    #[error("{what} was not written: {refusal}")]
+    Dropped {
+        /// What was to be written.
+        what: String,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// Somebody else changed the count since the snapshot.
+    #[error("{what} was changed by somebody else from {expected} to {found} since it was read: deciding again")]
+    Foreign {
+        /// What was to be written.
+        what: String,
+        /// The count decided on.
+        expected: Replicas,
+        /// The count found.
+        found: Replicas,
+    },
+    /// The object is another one of the same name.
+    #[error("{what} was deleted and made anew since it was read: deciding again")]
+    Replaced {
+        /// What was to be written.
+        what: String,
+    },
+    /// The object kept changing while its count stayed.
+    #[error("{what} kept changing during {tries} attempts: the next tick tries again")]
+    Conflict {
+        /// What was to be written.
+        what: String,
+        /// How many times.
+        tries: u32,
+    },
+    /// A right is missing.
+    #[error("{what} may not be written: grant the verb {verb} on {resource} to the controller")]
+    Forbidden {
+        /// What was to be written.
+        what: String,
+        /// The verb.
+        verb: &'static str,
+        /// The resource with its subresource.
+        resource: String,
+    },
+    /// The API server does not accept it.
+    #[error("{what} was refused by the API server: {cause}")]
+    Refused {
+        /// What was to be written.
+        what: String,
+        /// In its words.
+        cause: String,
+    },
+    /// Whether it was written is not known; the next snapshot will show.
+    #[error("{what} could not be written: {cause}; the next tick looks again")]
+    Failed {
+        /// What was to be written.
+        what: String,
+        /// Why.
+        cause: String,
+    },
+}
+
+impl WriteError {
+    /// The class of the error; with `ok` the closed set of the label `result`.
+    #[must_use]
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::Dropped { .. } => "dropped",
+            Self::Foreign { .. } | Self::Replaced { .. } => "foreign",
+            Self::Conflict { .. } => "conflict",
+            Self::Forbidden { .. } | Self::Refused { .. } => "refused",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// The closed set of the label `result`.
+pub const RESULTS: [&str; 6] = ["ok", "conflict", "foreign", "refused", "failed", "dropped"];

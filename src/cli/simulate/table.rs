@@ -1,0 +1,160 @@
+//! The table for people: one sentence first, one line per controller, the best value of each column marked.
+
+use std::path::Path;
+
+use comfy_table::{CellAlignment, Table, presets::NOTHING};
+
+use crate::simulate::summary::{RunScore, Summary};
+
+/// Marks the best value of a column.
+const BEST: &str = "*";
+
+/// A column: its head, the number it shows (the smaller the better), and how it is written.
+struct Column {
+    head: &'static str,
+    value: fn(&RunScore) -> Option<f64>,
+    write: fn(f64) -> String,
+}
+
+const COLUMNS: [Column; 8] = [
+    Column { head: "J $/DAY", value: |run| Some(per_day(run, run.score.j.get())), write: |x| format!("{x:.2}") },
+    Column { head: "$/DAY", value: |run| Some(per_day(run, run.score.cost_usd.get())), write: |x| format!("{x:.2}") },
+    Column { head: "OVER SLO", value: |run| run.score.violation_ratio, write: |x| format!("{:.2} %", x * 100.0) },
+    Column { head: "REVERSALS/H", value: |run| Some(run.score.reversals_per_hour), write: |x| format!("{x:.2}") },
+    Column { head: "STARTS/DAY", value: |run| Some(run.score.pod_starts_per_day), write: |x| format!("{x:.1}") },
+    Column { head: "RESIZES/POD/DAY", value: |run| Some(run.score.resizes_per_pod_day), write: |x| format!("{x:.1}") },
+    Column { head: "OOM KILLS", value: |run| Some(run.score.oom_kills as f64), write: |x| format!("{x:.1}") },
+    Column { head: "PODS", value: |run| Some(run.score.mean_replicas), write: |x| format!("{x:.1}") },
+];
+
+fn per_day(run: &RunScore, amount: f64) -> f64 {
+    amount * 24.0 / run.score.hours
+}
+
+/// The whole answer.
+pub(super) fn render(summary: &Summary, controllers: &[String], out: Option<&Path>) -> String {
+    let mut text = String::new();
+    let has = |tiled| summary.runs.iter().any(|run| run.tiled == tiled);
+    for (tiled, kind) in [(false, "three days and more"), (true, "less than three days, repeated")] {
+        if !has(tiled) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&sentence(summary, controllers, tiled, kind));
+        text.push_str("\n\n");
+        text.push_str(&scores(summary, controllers, tiled));
+        let traces = traces(summary, tiled);
+        if traces.len() > 1 {
+            text.push_str("\nJ in $/day and requests over the SLO, by trace\n\n");
+            text.push_str(&by_trace(summary, controllers, &traces));
+        }
+    }
+    text.push_str(
+        "\nJ is cost plus 20 times the price of late work; means over seeds and traces; * best of its column.\n",
+    );
+    if let Some(out) = out {
+        let names = "summary.json, timings.json, timeline.csv, decisions.jsonl";
+        text.extend(["Written to ", &out.display().to_string(), ": ", names, ".\n"]);
+    }
+    text
+}
+
+/// Who won, by how much, at what risk.
+fn sentence(summary: &Summary, controllers: &[String], tiled: bool, kind: &str) -> String {
+    let j = |name: &String| summary.mean(name, tiled, COLUMNS[0].value);
+    let mut ranked: Vec<(&String, f64)> = controllers.iter().filter_map(|name| Some((name, j(name)?))).collect();
+    ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let late = |name: &String| summary.mean(name, tiled, |run| run.score.violation_ratio).unwrap_or(0.0) * 100.0;
+    let cost = |name: &String| summary.mean(name, tiled, COLUMNS[1].value).unwrap_or(0.0);
+    let traces = traces(summary, tiled).len();
+    let over = format!("over {traces} {} of {kind}", if traces == 1 { "trace" } else { "traces" });
+    match ranked.as_slice() {
+        [] => String::new(),
+        [(only, _)] => {
+            format!("{only}: ${:.2} a day with {:.2} % of requests over the SLO, {over}.", cost(only), late(only))
+        }
+        [(best, best_j), (second, second_j), ..] => format!(
+            "{best} has the lowest J, {:.0} % below {second}: ${:.2} against ${:.2} a day with {:.2} % against {:.2} % of \
+             requests over the SLO, {over}.",
+            (1.0 - best_j / second_j) * 100.0,
+            cost(best),
+            cost(second),
+            late(best),
+            late(second),
+        ),
+    }
+}
+
+/// One line per controller.
+fn scores(summary: &Summary, controllers: &[String], tiled: bool) -> String {
+    let mut rows: Vec<Vec<String>> = controllers.iter().map(|name| vec![name.clone()]).collect();
+    for column in &COLUMNS {
+        let values: Vec<Option<f64>> = controllers.iter().map(|name| summary.mean(name, tiled, column.value)).collect();
+        for (row, cell) in rows.iter_mut().zip(marked(&values, column.write)) {
+            row.push(cell);
+        }
+    }
+    let heads: Vec<&str> = std::iter::once("CONTROLLER").chain(COLUMNS.iter().map(|column| column.head)).collect();
+    table(&heads, rows)
+}
+
+/// One line per trace.
+fn by_trace(summary: &Summary, controllers: &[String], traces: &[&str]) -> String {
+    let rows = traces.iter().map(|trace| {
+        let mean = |name: &String, value: fn(&RunScore) -> Option<f64>| {
+            let runs = summary.runs.iter().filter(|run| run.trace == **trace && run.controller == *name);
+            let (sum, count) = runs.filter_map(value).fold((0.0, 0.0), |sum, x| (sum.0 + x, sum.1 + 1.0));
+            (count > 0.0).then_some(sum / count)
+        };
+        let of = |column: &Column| {
+            let values: Vec<Option<f64>> = controllers.iter().map(|name| mean(name, column.value)).collect();
+            marked(&values, column.write)
+        };
+        let mut row = vec![(*trace).to_owned()];
+        row.extend(of(&COLUMNS[0]).into_iter().zip(of(&COLUMNS[2])).flat_map(|(j, late)| [j, late]));
+        row
+    });
+    let heads: Vec<&str> =
+        std::iter::once("TRACE").chain(controllers.iter().flat_map(|name| [name.as_str(), "OVER SLO"])).collect();
+    table(&heads, rows.collect())
+}
+
+/// Cells of a column, the best one marked; nothing is marked when all are equal.
+fn marked(values: &[Option<f64>], write: fn(f64) -> String) -> Vec<String> {
+    let texts: Vec<Option<String>> = values.iter().map(|value| value.map(write)).collect();
+    let best = values.iter().flatten().copied().min_by(f64::total_cmp).map(write);
+    let alike = texts.iter().all(|text| *text == best);
+    texts
+        .into_iter()
+        .map(|text| match text {
+            None => "–".to_owned(),
+            Some(text) if !alike && Some(&text) == best.as_ref() => format!("{text}{BEST}"),
+            Some(text) => format!("{text} "),
+        })
+        .collect()
+}
+
+fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(heads.iter().map(ToString::to_string));
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.trim_fmt() + "\n"
+}
+
+/// Names of the traces, in the order of the runs.
+fn traces(summary: &Summary, tiled: bool) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for run in summary.runs.iter().filter(|run| run.tiled == tiled) {
+        if !names.contains(&run.trace.as_str()) {
+            names.push(&run.trace);
+        }
+    }
+    names
+}

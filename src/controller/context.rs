@@ -1,0 +1,269 @@
+//! What all ticks share: the cluster, the readings, the writer, and the places where results are shown.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use kube::runtime::events::Recorder;
+use tokio::time::Instant;
+
+use super::{events::Notices, policies::TargetKey};
+use crate::{
+    actuate::Writer,
+    decide::{Reading, SignalState},
+    observe::{
+        clock::Clock,
+        kubernetes::{Cluster, Targets},
+        signals::{ReadContext, Readings, SignalHub},
+        usage::{PodId, UsageSource, UsageTable},
+    },
+    policy::{Policy, PolicyKey},
+    serve::{Board, metrics::Metrics},
+    units::Seconds,
+};
+
+/// A value and when it was read.
+#[derive(Clone, Debug)]
+pub struct Read<T> {
+    /// The value.
+    pub value: Arc<T>,
+    /// When.
+    pub at: Instant,
+}
+
+impl<T> Read<T> {
+    fn new(value: T) -> Self {
+        Self { value: Arc::new(value), at: Instant::now() }
+    }
+
+    /// Time since then.
+    #[must_use]
+    pub fn lag(&self) -> Seconds {
+        Seconds(self.at.elapsed().as_secs_f64())
+    }
+}
+
+/// Shared by all ticks of all policies.
+pub struct Context {
+    /// The watched cluster.
+    pub cluster: Cluster,
+    /// Reader of targets.
+    pub targets: Targets,
+    /// Reader of signals.
+    pub hub: SignalHub,
+    /// Reader of usage.
+    pub usage_source: Box<dyn UsageSource>,
+    /// Sender of writes.
+    pub writer: Writer,
+    /// Publisher of Events; its client is the writer's.
+    pub recorder: Recorder,
+    /// Which Events were published lately.
+    pub notices: Mutex<Notices>,
+    /// What the page shows.
+    pub board: Arc<Board>,
+    /// What scrapers get.
+    pub metrics: Metrics,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// What is known of each policy beside the cluster.
+    pub known: Known,
+}
+
+/// Readings, and what readers need to know.
+#[derive(Debug)]
+pub struct Known {
+    usage: RwLock<Read<UsageTable>>,
+    signals: RwLock<Read<Readings>>,
+    policies: RwLock<BTreeMap<PolicyKey, Arc<Policy>>>,
+    pods: RwLock<BTreeMap<PolicyKey, BTreeMap<String, bool>>>,
+    decided_on: Mutex<BTreeMap<PolicyKey, BTreeMap<String, f64>>>,
+    owners: RwLock<Arc<BTreeMap<TargetKey, PolicyKey>>>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            usage: RwLock::new(Read::new(UsageTable::default())),
+            signals: RwLock::new(Read::new(Readings::new())),
+            policies: RwLock::default(),
+            pods: RwLock::default(),
+            decided_on: Mutex::default(),
+            owners: RwLock::default(),
+        }
+    }
+}
+
+fn look<T: Clone>(lock: &RwLock<T>) -> T {
+    lock.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn change<T, R>(lock: &RwLock<T>, f: impl FnOnce(&mut T) -> R) -> R {
+    f(&mut lock.write().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl Known {
+    /// Usage as last read.
+    #[must_use]
+    pub fn usage(&self) -> Read<UsageTable> {
+        look(&self.usage)
+    }
+
+    /// Which policy owns which target.
+    #[must_use]
+    pub fn owners(&self) -> Arc<BTreeMap<TargetKey, PolicyKey>> {
+        look(&self.owners)
+    }
+
+    /// Notes which policy owns which target.
+    pub fn set_owners(&self, owners: BTreeMap<TargetKey, PolicyKey>) {
+        change(&self.owners, |o| *o = Arc::new(owners));
+    }
+
+    /// Compiled policies.
+    #[must_use]
+    pub fn policies(&self) -> Vec<Arc<Policy>> {
+        look(&self.policies).into_values().collect()
+    }
+
+    /// Notes a compiled policy, or that there is none; answers whether that changed anything.
+    pub fn set_policy(&self, key: &PolicyKey, policy: Option<&Arc<Policy>>) -> bool {
+        change(&self.policies, |policies| {
+            if policies.get(key) == policy {
+                return false;
+            }
+            match policy {
+                Some(policy) => drop(policies.insert(key.clone(), Arc::clone(policy))),
+                None => drop(policies.remove(key)),
+            }
+            true
+        })
+    }
+
+    /// Notes the pods of a policy's target, each with whether it is ready; answers whether they are the first.
+    pub fn set_pods(&self, key: &PolicyKey, pods: BTreeMap<String, bool>) -> bool {
+        change(&self.pods, |known| known.insert(key.clone(), pods).is_none())
+    }
+
+    /// Forgets a policy.
+    pub fn forget(&self, key: &PolicyKey) {
+        self.set_policy(key, None);
+        change(&self.pods, |pods| pods.remove(key));
+        self.decided_on.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// Notes what values a decision rested on.
+    pub fn note_decided(&self, key: &PolicyKey, signals: &BTreeMap<String, Reading>) {
+        let values = signals.iter().filter_map(|(name, r)| Some((name.clone(), r.value?))).collect();
+        self.decided_on.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), values);
+    }
+
+    fn read_context(&self) -> ReadContext {
+        let ready = |pods: &BTreeMap<String, bool>| -> BTreeSet<String> {
+            pods.iter().filter(|(_, ready)| **ready).map(|(name, _)| name.clone()).collect()
+        };
+        ReadContext { ready_pods: look(&self.pods).iter().map(|(key, pods)| (key.clone(), ready(pods))).collect() }
+    }
+
+    fn pod_ids(&self) -> BTreeSet<PodId> {
+        let pods = look(&self.pods);
+        let of = |(key, pods): (&PolicyKey, &BTreeMap<String, bool>)| -> Vec<PodId> {
+            pods.keys().map(|name| PodId { namespace: key.namespace.clone(), name: name.clone() }).collect()
+        };
+        pods.iter().flat_map(of).collect()
+    }
+
+    /// Policies of which a signal has risen by so much since it was decided on that waiting for the next tick is wrong.
+    fn risen(&self, readings: &Readings) -> Vec<PolicyKey> {
+        let decided = self.decided_on.lock().unwrap_or_else(PoisonError::into_inner);
+        let rose = |key: &PolicyKey, name: &String, reading: &Reading| {
+            let usable = matches!(reading.state, Some(SignalState::Fresh | SignalState::Late | SignalState::Partial));
+            let before = decided.get(key).and_then(|values| values.get(name));
+            usable
+                && before.is_some_and(|before| reading.value.is_some_and(|value| value > before * RISE && value > 0.0))
+        };
+        let risen = readings.iter().filter(|(key, signals)| signals.iter().any(|(name, r)| rose(key, name, r)));
+        risen.map(|(key, _)| key.clone()).collect()
+    }
+}
+
+/// A signal that is so much higher than when it was last decided on wakes its policy. Ordinary noise of a rate stays
+/// below a fifth.
+const RISE: f64 = 1.2;
+
+impl Context {
+    /// Reads the usage of all known pods.
+    pub async fn read_usage(&self) {
+        let pods = self.known.pod_ids();
+        if pods.is_empty() {
+            return;
+        }
+        let started = Instant::now();
+        let read = self.usage_source.read(self.clock.now(), &pods).await;
+        self.metrics.observe_query("usage", started.elapsed());
+        match read {
+            Ok(table) => change(&self.known.usage, |usage| *usage = Read::new(table)),
+            // What was read before grows old by itself.
+            Err(error) => {
+                self.metrics.count_failure("usage", error.category());
+                tracing::warn!(category = error.category(), "Usage cannot be read: {error}.");
+            }
+        }
+    }
+
+    /// Reads the signals of all policies; answers who should decide again because of them.
+    pub async fn read_signals(&self) -> Vec<PolicyKey> {
+        let policies = self.known.policies();
+        let wanted: Vec<&Policy> = policies.iter().map(AsRef::as_ref).filter(|p| !p.signals.is_empty()).collect();
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let started = Instant::now();
+        let readings = self.hub.read_all(self.clock.now(), &wanted, &self.known.read_context()).await;
+        self.metrics.observe_query("signals", started.elapsed());
+        for reading in readings.values().flat_map(BTreeMap::values) {
+            match reading.state {
+                Some(SignalState::Absent) => self.metrics.count_failure("signals", "absent"),
+                Some(SignalState::Invalid) => self.metrics.count_failure("signals", "invalid"),
+                _ => {}
+            }
+        }
+        let risen = self.known.risen(&readings);
+        change(&self.known.signals, |signals| *signals = Read::new(readings));
+        risen
+    }
+
+    /// The signals of one policy now: those that are queried as last read, grown older meanwhile; those of direct
+    /// sources as last polled.
+    pub fn signals_of(&self, policy: &Policy) -> BTreeMap<String, Reading> {
+        let read = look(&self.known.signals);
+        let lag = read.lag();
+        let mut signals = read.value.get(&policy.key).cloned().unwrap_or_default();
+        for reading in signals.values_mut() {
+            reading.age_seconds = reading.age_seconds.map(|age| age + lag);
+        }
+        signals.extend(self.hub.polled(self.clock.now(), policy, &self.known.read_context()));
+        signals.retain(|name, _| policy.signals.iter().any(|s| s.name == *name));
+        signals
+    }
+
+    /// Polls the direct sources of all policies while this instance leads, none otherwise.
+    pub fn sync_direct_sources(&self) {
+        let policies = if self.writer.leads() { self.known.policies() } else { Vec::new() };
+        self.hub.sync(policies.iter().map(AsRef::as_ref));
+    }
+
+    /// Reads signals again and again and sends on whom to wake.
+    pub async fn follow_signals(self: Arc<Self>, every: Duration, wake: tokio::sync::mpsc::Sender<PolicyKey>) {
+        let mut rounds = tokio::time::interval(every);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            rounds.tick().await;
+            for key in self.read_signals().await {
+                // Full: the next full tick decides for everybody anyway.
+                drop(wake.try_send(key));
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! [io] The loop: full ticks for all policies, single ticks for those that something woke.
+//!
+//! A policy is decided by one task at a time. What wakes it while it is being decided makes it decide once more
+//! afterwards; what wakes it too often waits for [`APART`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    context::Context,
+    policies,
+    workload::{Wishes, Workload},
+};
+use crate::{
+    actuate::Claim,
+    policy::PolicyKey,
+    serve::{BoardMode, Header, health::Health},
+};
+
+/// Least time between two ticks of one policy: a burst of new pods is one change, and a queue is still answered within
+/// a second.
+const APART: Duration = Duration::from_millis(500);
+
+/// Policies decided at the same time; each waits for one or two answers of the API server.
+const CONCURRENCY: usize = 16;
+
+/// How soon after the first look at a workload its usage is asked for.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What feeds the loop.
+#[derive(Debug)]
+pub struct Feeds {
+    /// Changes in the cluster.
+    pub cluster: mpsc::Receiver<PolicyKey>,
+    /// Backlogs that rose.
+    pub direct: mpsc::Receiver<PolicyKey>,
+    /// Signals that rose.
+    pub signals: mpsc::Receiver<PolicyKey>,
+    /// The leader's claim.
+    pub claim: watch::Receiver<Claim>,
+}
+
+enum Slot {
+    Idle(Box<Workload>),
+    Busy { again: bool },
+}
+
+struct Done {
+    workload: Box<Workload>,
+    wishes: Wishes,
+}
+
+/// A full tick under way.
+struct Pass {
+    started: Instant,
+    waiting: BTreeSet<PolicyKey>,
+}
+
+/// The loop.
+pub struct Engine {
+    context: Arc<Context>,
+    health: Arc<Health>,
+    /// Watched namespaces.
+    scopes: Vec<String>,
+    slots: BTreeMap<PolicyKey, Slot>,
+    last: BTreeMap<PolicyKey, Instant>,
+    due: BTreeMap<PolicyKey, Instant>,
+    running: JoinSet<Done>,
+    refreshing: JoinSet<()>,
+    room: Arc<Semaphore>,
+    pass: Option<Pass>,
+    led: bool,
+    holder: Option<String>,
+    said_unsynced: bool,
+}
+
+impl Engine {
+    /// A loop that has not begun.
+    #[must_use]
+    pub fn new(context: Arc<Context>, health: Arc<Health>, scopes: Vec<String>) -> Self {
+        Self {
+            context,
+            health,
+            scopes,
+            slots: BTreeMap::new(),
+            last: BTreeMap::new(),
+            due: BTreeMap::new(),
+            running: JoinSet::new(),
+            refreshing: JoinSet::new(),
+            room: Arc::new(Semaphore::new(CONCURRENCY)),
+            pass: None,
+            led: false,
+            holder: None,
+            said_unsynced: false,
+        }
+    }
+
+    /// Runs until stopped. What is under way then is dropped: every write is one request, whole or not sent.
+    pub async fn run(mut self, tick: Duration, mut feeds: Feeds, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let next_due = self.due.values().min().copied();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Ok(()) = feeds.claim.changed() => self.claim_changed(&feeds.claim.borrow_and_update().clone(), &mut ticks),
+                Some(done) = self.running.join_next() => if let Ok(done) = done { self.done(done, &mut ticks) },
+                Some(key) = feeds.direct.recv() => self.wake(key),
+                Some(key) = feeds.signals.recv() => self.wake(key),
+                Some(key) = feeds.cluster.recv() => self.wake(key),
+                () = sleep_until(next_due) => self.run_due(),
+                Some(_) = self.refreshing.join_next() => self.decide_all(),
+                _ = ticks.tick() => self.full_tick(),
+            }
+        }
+        self.running.abort_all();
+        self.refreshing.abort_all();
+    }
+
+    fn claim_changed(&mut self, claim: &Claim, ticks: &mut tokio::time::Interval) {
+        let leads = claim.current(Instant::now());
+        self.context.metrics.set_leader(leads);
+        self.holder.clone_from(&claim.holder);
+        if leads != self.led {
+            self.led = leads;
+            self.context.sync_direct_sources();
+            if leads {
+                ticks.reset_immediately();
+            }
+        }
+    }
+
+    /// Reads what all policies share; deciding follows when that is done, or at once when the reading still runs.
+    fn full_tick(&mut self) {
+        self.health.ticked();
+        if !self.listed() {
+            return;
+        }
+        // A claim that ran out without being lost to anybody is noticed here.
+        let leads = self.context.writer.leads();
+        self.context.metrics.set_leader(leads);
+        if leads != self.led {
+            self.led = leads;
+            self.context.sync_direct_sources();
+        }
+        let owners = policies::owners(&self.context.cluster.read().policies());
+        self.context.known.set_owners(owners);
+        if self.refreshing.is_empty() {
+            let context = Arc::clone(&self.context);
+            self.refreshing.spawn(async move {
+                tokio::join!(context.read_usage(), context.read_signals());
+            });
+        } else {
+            self.decide_all();
+        }
+    }
+
+    fn listed(&mut self) -> bool {
+        let (synced, problem) = {
+            let index = self.context.cluster.read();
+            (index.synced(&self.scopes), index.problem().map(str::to_owned))
+        };
+        if synced {
+            self.health.listed();
+        } else if !self.said_unsynced {
+            self.said_unsynced = true;
+            tracing::info!(
+                "Waiting for the cluster to be listed{}.",
+                problem.map(|p| format!(": {p}")).unwrap_or_default()
+            );
+        }
+        synced
+    }
+
+    /// Decides for every policy that exists, and forgets the others.
+    fn decide_all(&mut self) {
+        let keys: BTreeSet<_> = self.context.cluster.read().policies().iter().map(|p| p.key()).collect();
+        let gone: Vec<_> = self.slots.keys().filter(|k| !keys.contains(*k)).cloned().collect();
+        for key in gone {
+            self.forget(&key);
+        }
+        self.pass = Some(Pass { started: Instant::now(), waiting: keys.clone() });
+        for key in keys {
+            self.due.remove(&key);
+            if !self.start(&key) {
+                self.finish_in_pass(&key);
+            }
+        }
+        self.end_pass();
+    }
+
+    fn wake(&mut self, key: PolicyKey) {
+        if !self.context.cluster.read().synced(&self.scopes) {
+            return;
+        }
+        let soonest = self.last.get(&key).map_or_else(Instant::now, |last| *last + APART);
+        self.due.entry(key).or_insert(soonest);
+    }
+
+    fn run_due(&mut self) {
+        let now = Instant::now();
+        let due: Vec<_> = self.due.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
+        let owners = policies::owners(&self.context.cluster.read().policies());
+        self.context.known.set_owners(owners);
+        for key in due {
+            self.due.remove(&key);
+            self.start(&key);
+        }
+    }
+
+    /// Starts a tick of one policy; answers whether one was started.
+    fn start(&mut self, key: &PolicyKey) -> bool {
+        let Some(object) = self.context.cluster.read().policy(key).cloned() else {
+            self.forget(key);
+            return false;
+        };
+        let slot = self.slots.remove(key).unwrap_or_else(|| Slot::Idle(Box::new(Workload::new(key.clone()))));
+        let (next, workload) = match slot {
+            Slot::Idle(workload) => (Slot::Busy { again: false }, Some(workload)),
+            Slot::Busy { .. } => (Slot::Busy { again: true }, None),
+        };
+        self.slots.insert(key.clone(), next);
+        let Some(mut workload) = workload else { return false };
+        self.last.insert(key.clone(), Instant::now());
+        let (context, room) = (Arc::clone(&self.context), Arc::clone(&self.room));
+        self.running.spawn(async move {
+            let _place = room.acquire_owned().await;
+            let wishes = workload.tick(&context, &object).await;
+            Done { workload, wishes }
+        });
+        true
+    }
+
+    fn done(&mut self, done: Done, ticks: &mut tokio::time::Interval) {
+        let key = done.workload.key().clone();
+        match self.slots.get(&key) {
+            // Deleted meanwhile: its last report may have come after it was forgotten.
+            None => {
+                self.forget(&key);
+            }
+            Some(slot) => {
+                let again = matches!(slot, Slot::Busy { again: true });
+                self.slots.insert(key.clone(), Slot::Idle(done.workload));
+                if again {
+                    self.wake(key.clone());
+                }
+            }
+        }
+        if done.wishes.sources_changed {
+            self.context.sync_direct_sources();
+        }
+        if done.wishes.usage_unknown {
+            ticks.reset_after(SOON);
+        }
+        self.finish_in_pass(&key);
+        self.end_pass();
+    }
+
+    fn finish_in_pass(&mut self, key: &PolicyKey) {
+        if let Some(pass) = &mut self.pass {
+            pass.waiting.remove(key);
+        }
+    }
+
+    fn end_pass(&mut self) {
+        let Some(pass) = self.pass.take_if(|pass| pass.waiting.is_empty()) else { return };
+        let took = pass.started.elapsed();
+        self.context.metrics.observe_tick(took);
+        self.context.board.set_header(Header {
+            mode: BoardMode::Run,
+            leader: Some(self.led),
+            holder: self.holder.clone(),
+            tick_ms: Some(took.as_secs_f64() * 1000.0),
+            last_tick: Some(self.context.clock.now()),
+        });
+    }
+
+    fn forget(&mut self, key: &PolicyKey) {
+        self.slots.remove(key);
+        self.last.remove(key);
+        self.due.remove(key);
+        self.context.known.forget(key);
+        self.context.board.forget(key);
+        self.context.metrics.forget(key);
+        self.context.cluster.write().release_target(key);
+        self.context.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).forget(key);
+        self.context.sync_direct_sources();
+        let policies = self.context.known.policies();
+        let wanted = |ns: &str, target: &crate::policy::Target| {
+            policies.iter().any(|p| p.key.namespace == ns && p.target == *target)
+        };
+        self.context.targets.retain(wanted);
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

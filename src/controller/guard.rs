@@ -1,0 +1,70 @@
+//! Which parts of a decision are carried out: the last look before the writers. Pure.
+//!
+//! `decide` already holds what must be held; what is known only here is added (volumes that a shrink would delete, a
+//! process that has just started), and what must never happen is forbidden once more.
+//!
+//! Invariant: growth always passes.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    decide::{Decision, Reason, Snapshot},
+    policy::Policy,
+    units::Replicas,
+};
+
+/// How long a process that has just started only grows a workload: its memory of demand is empty, and somebody else's
+/// scale-up may be under way. Four ticks of 15 s.
+pub const WARM_UP: SignedDuration = SignedDuration::from_mins(1);
+
+/// What is carried out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Moves {
+    /// The count to write.
+    pub replicas: Option<Replicas>,
+    /// Whether running pods are resized, and then whether they may become smaller.
+    pub sizes: Option<Shrink>,
+    /// Why a shrink was held back here, in words; `decide` says its own reasons.
+    pub bound: Option<String>,
+}
+
+/// Whether sizes may become smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shrink {
+    /// They may.
+    Allowed,
+    /// Growth only.
+    Forbidden,
+}
+
+/// Looks at a decision once more. `no_shrink` is what the target itself forbids; `since` is when this process first
+/// decided for this policy.
+#[must_use]
+pub fn moves(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    decision: &Decision,
+    no_shrink: Option<&str>,
+    since: Timestamp,
+) -> Moves {
+    let state = &snapshot.replicas;
+    // At zero nothing is decided: somebody set it so.
+    if state.spec.0 == 0 {
+        return Moves::default();
+    }
+    let blind = matches!(decision.reason, Reason::WaitingForData | Reason::SignalsStale);
+    let warming = snapshot.at.duration_since(since) < WARM_UP;
+    let rolling = state.rolling_out == Some(true) || decision.reason == Reason::RolloutInProgress;
+    let shrinks = decision.replicas < state.spec;
+    let held = blind || warming || rolling || no_shrink.is_some();
+    let replicas =
+        (policy.levers.replicas && decision.replicas != state.spec && !(shrinks && held)).then_some(decision.replicas);
+    let sized = policy.levers.cpu || policy.levers.memory;
+    let sizes = (sized && !rolling).then_some(if blind || warming { Shrink::Forbidden } else { Shrink::Allowed });
+    let bound = no_shrink.filter(|_| shrinks).map(str::to_owned);
+    Moves { replicas, sizes, bound }
+}
+
+#[cfg(test)]
+#[path = "guard/tests.rs"]
+mod tests;

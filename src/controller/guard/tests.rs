@@ -1,0 +1,92 @@
+use super::*;
+use crate::{
+    decide::{Explain, ReplicaState, Room},
+    policy::{
+        Behavior, ContainerRules, Levers, Mode, Objective, OnRival, PolicyKey, Preference, Prices, ReplicaRange,
+        ResizeRules, ResizeStrategy, Target,
+    },
+};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+}
+
+fn policy(levers: Levers) -> Policy {
+    Policy {
+        key: PolicyKey::default(),
+        target: Target { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "web".into() },
+        mode: Mode::Auto,
+        levers,
+        objective: Objective {
+            latency: None,
+            backlog: None,
+            utilization: 0.7,
+            utilization_given: false,
+            preference: Preference::Balanced,
+        },
+        replicas: ReplicaRange { min: Replicas(1), max: Replicas(10) },
+        containers: ContainerRules::default(),
+        signals: Vec::new(),
+        behavior: Behavior::default(),
+        resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
+        on_signal_loss: None,
+        on_rival: OnRival::Floor,
+        prices: Prices::default(),
+    }
+}
+
+/// What passes of a decision to go from 5 replicas to `to`, this long after the start.
+fn pass(to: u32, reason: Reason, rolling: bool, no_shrink: Option<&str>, seconds: i64) -> Moves {
+    let snapshot = Snapshot {
+        v: 0,
+        at: at(seconds),
+        replicas: ReplicaState { spec: Replicas(5), rolling_out: Some(rolling), ..ReplicaState::default() },
+        start_seconds: Vec::new(),
+        usage_age_seconds: None,
+        window_seconds: None,
+        containers: Vec::new(),
+        room: Room::default(),
+        signals: std::collections::BTreeMap::new(),
+    };
+    let decision = Decision {
+        v: 0,
+        at: at(seconds),
+        replicas: Replicas(to),
+        containers: Vec::new(),
+        boost: None,
+        reason,
+        message: String::new(),
+        explain: Explain::default(),
+    };
+    moves(&policy(Levers::ALL), &snapshot, &decision, no_shrink, at(0))
+}
+
+#[test]
+fn growth_always_passes() {
+    for reason in [Reason::CpuDemand, Reason::WaitingForData, Reason::SignalsStale, Reason::RolloutInProgress] {
+        for (rolling, seconds) in [(false, 0), (true, 0), (true, 900), (false, 900)] {
+            let moves = pass(9, reason, rolling, Some("volumes"), seconds);
+            assert_eq!(moves.replicas, Some(Replicas(9)), "{reason:?} rolling {rolling} after {seconds} s");
+            assert_eq!(moves.bound, None);
+        }
+    }
+}
+
+#[test]
+fn a_shrink_needs_everything_to_be_in_order() {
+    assert_eq!(pass(3, Reason::CpuDemand, false, None, 900).replicas, Some(Replicas(3)));
+    assert_eq!(pass(3, Reason::CpuDemand, false, None, 59).replicas, None, "the process has just started");
+    assert_eq!(pass(3, Reason::CpuDemand, true, None, 900).replicas, None);
+    assert_eq!(pass(3, Reason::SignalsStale, false, None, 900).replicas, None);
+    assert_eq!(pass(3, Reason::WaitingForData, false, None, 900).replicas, None);
+    let held = pass(3, Reason::CpuDemand, false, Some("would delete volumes"), 900);
+    assert_eq!((held.replicas, held.bound.as_deref()), (None, Some("would delete volumes")));
+}
+
+#[test]
+fn sizes_shrink_only_when_all_is_known_and_stay_during_a_rollout() {
+    assert_eq!(pass(5, Reason::CpuDemand, false, None, 900).sizes, Some(Shrink::Allowed));
+    assert_eq!(pass(5, Reason::CpuDemand, false, None, 59).sizes, Some(Shrink::Forbidden));
+    assert_eq!(pass(5, Reason::SignalsStale, false, None, 900).sizes, Some(Shrink::Forbidden));
+    assert_eq!(pass(5, Reason::CpuDemand, true, None, 900).sizes, None);
+}

@@ -1,0 +1,219 @@
+use super::*;
+use crate::{
+    decide::{Alternative, ContainerSize, ContainerState, Explain, ReplicaState, Room},
+    policy::{
+        Behavior, ContainerRules, Levers, Objective, OnRival, PolicyKey, Preference, Prices, ReplicaRange, ResizeRules,
+        ResizeStrategy, Target,
+    },
+    units::Cores,
+};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+}
+
+fn policy(mode: Mode) -> Policy {
+    Policy {
+        key: PolicyKey { namespace: "shop".into(), name: "web".into() },
+        target: Target { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "web".into() },
+        mode,
+        levers: Levers::ALL,
+        objective: Objective {
+            latency: None,
+            backlog: None,
+            utilization: 0.7,
+            utilization_given: false,
+            preference: Preference::Balanced,
+        },
+        replicas: ReplicaRange { min: Replicas(1), max: Replicas(10) },
+        containers: ContainerRules::default(),
+        signals: Vec::new(),
+        behavior: Behavior::default(),
+        resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
+        on_signal_loss: None,
+        on_rival: OnRival::Floor,
+        prices: Prices::default(),
+    }
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        v: 0,
+        at: at(0),
+        replicas: ReplicaState { spec: Replicas(3), ready: Replicas(3), ..ReplicaState::default() },
+        start_seconds: Vec::new(),
+        usage_age_seconds: None,
+        window_seconds: None,
+        containers: vec![ContainerState {
+            name: "app".into(),
+            cpu_cores: Some(Cores(1.0)),
+            ..ContainerState::default()
+        }],
+        room: Room::default(),
+        signals: std::collections::BTreeMap::new(),
+    }
+}
+
+fn decision(replicas: u32, reason: Reason, message: &str) -> Decision {
+    Decision {
+        v: 0,
+        at: at(0),
+        replicas: Replicas(replicas),
+        containers: vec![ContainerSize {
+            name: "app".into(),
+            requests: Resources { cpu_cores: Some(Cores(1.2)), memory_bytes: None },
+            limits: Resources::default(),
+        }],
+        boost: None,
+        reason,
+        message: message.into(),
+        explain: Explain::default(),
+    }
+}
+
+fn step(before: &ScalingPolicyStatus, decision: &Decision, seconds: i64) -> ScalingPolicyStatus {
+    let (policy, snapshot) = (policy(Mode::Auto), snapshot());
+    let view =
+        Decided { policy: &policy, snapshot: &snapshot, decision, not_in_control: None, bound: None, remark: None };
+    next(before, View::Decided(view), Some(1), at(seconds))
+}
+
+fn holds<'a>(status: &'a ScalingPolicyStatus, type_: ConditionType) -> (&'a str, &'a str) {
+    let found = conditions::find(&status.conditions, type_).unwrap();
+    (&found.status, &found.reason)
+}
+
+#[test]
+fn a_decision_becomes_a_whole_status() {
+    let status = step(&ScalingPolicyStatus::default(), &decision(4, Reason::CpuDemand, "demand …"), 5);
+    assert_eq!(status.replicas, Some(ReplicaStatus { current: 3, ready: 3, desired: 4 }));
+    assert_eq!(status.containers[0].desired.requests["cpu"], "1200m");
+    assert_eq!(status.decision.as_ref().unwrap().reason, "CpuDemand");
+    assert_eq!(holds(&status, ConditionType::Ready), ("True", "Decided"));
+    assert_eq!(holds(&status, ConditionType::InControl), ("True", "InControl"));
+    assert_eq!(holds(&status, ConditionType::Limited), ("False", "Free"));
+    assert_eq!(status.conditions.len(), 5);
+}
+
+#[test]
+fn times_move_only_with_what_they_are_times_of() {
+    let first = step(&ScalingPolicyStatus::default(), &decision(4, Reason::CpuDemand, "demand 3.1"), 0);
+    let same = step(&first, &decision(4, Reason::CpuDemand, "demand 3.2"), 60);
+    assert_eq!(same.decision.as_ref().unwrap().time, Time(at(0)));
+    assert_eq!(same.conditions[0].last_transition_time, Time(at(0)));
+    let more = step(&same, &decision(5, Reason::CpuDemand, "demand 4.2"), 120);
+    assert_eq!(more.decision.as_ref().unwrap().time, Time(at(120)));
+    let not_ready = next(&more, View::NotReady { reason: "TargetNotFound", message: "gone" }, Some(1), at(180));
+    assert_eq!(
+        conditions::find(&not_ready.conditions, ConditionType::Ready).unwrap().last_transition_time,
+        Time(at(180))
+    );
+    assert_eq!(holds(&not_ready, ConditionType::SignalsFresh), ("Unknown", "NotReady"));
+    assert_eq!(not_ready.replicas, more.replicas, "what was decided last stays readable");
+}
+
+#[test]
+fn signals_and_missing_usage_are_said() {
+    let mut stale = decision(3, Reason::SignalsStale, "`requests` is 3 min old");
+    stale.explain.signals = vec![SignalVerdict {
+        name: "requests".into(),
+        role: Role::Demand,
+        value: None,
+        age_seconds: Some(Seconds(180.0)),
+        state: SignalState::Stale,
+        note: Some("last sample 3 min ago".into()),
+    }];
+    let status = step(&ScalingPolicyStatus::default(), &stale, 200);
+    assert_eq!(holds(&status, ConditionType::SignalsFresh), ("False", "Stale"));
+    let message = &conditions::find(&status.conditions, ConditionType::SignalsFresh).unwrap().message;
+    assert_eq!(message, "`requests` is Stale: last sample 3 min ago");
+    let mut dark = snapshot();
+    dark.containers[0].cpu_cores = None;
+    let (holds, reason, _) = signals_fresh(&dark, &decision(3, Reason::WaitingForData, ""));
+    assert_eq!((holds, reason.as_str()), (ConditionStatus::False, "UsageAbsent"));
+}
+
+#[test]
+fn control_is_unknown_unless_auto_and_lost_to_rivals() {
+    let (snapshot, decided) = (snapshot(), decision(3, Reason::CpuDemand, ""));
+    let say = |mode, not_in_control| {
+        let policy = policy(mode);
+        let view = Decided {
+            policy: &policy,
+            snapshot: &snapshot,
+            decision: &decided,
+            not_in_control,
+            bound: None,
+            remark: None,
+        };
+        let status = next(&ScalingPolicyStatus::default(), View::Decided(view), Some(1), at(0));
+        let (status, reason) = holds(&status, ConditionType::InControl);
+        format!("{status}/{reason}")
+    };
+    assert_eq!(say(Mode::Recommend, None), "Unknown/RecommendOnly");
+    assert_eq!(say(Mode::Paused, Some(("WriteRefused", "x"))), "Unknown/Paused");
+    assert_eq!(say(Mode::Auto, Some(("WriteRefused", "x"))), "False/WriteRefused");
+    assert_eq!(say(Mode::Auto, None), "True/InControl");
+}
+
+#[test]
+fn what_people_act_on_is_urgent_and_numbers_are_not() {
+    let status = |replicas, reason, message: &str| {
+        step(&ScalingPolicyStatus::default(), &decision(replicas, reason, message), 0)
+    };
+    let base = status(4, Reason::CpuDemand, "demand 3.1");
+    assert_eq!(change(&base, &base), Change::None);
+    assert_eq!(change(&base, &step(&base, &decision(4, Reason::CpuDemand, "demand 3.1"), 99)), Change::None);
+    assert_eq!(change(&base, &status(4, Reason::CpuDemand, "demand 3.2")), Change::Calm);
+    assert_eq!(change(&base, &status(4, Reason::HoldingForDemand, "replica 4 …")), Change::Calm);
+    assert_eq!(change(&base, &status(5, Reason::CpuDemand, "demand 3.1")), Change::Urgent);
+    assert_eq!(change(&base, &status(4, Reason::Saturated, "throttled")), Change::Urgent);
+    assert_eq!(change(&ScalingPolicyStatus::default(), &base), Change::Urgent);
+    let mut limited = decision(4, Reason::LimitedByMax, "needs 52");
+    limited.explain.limited = Some("needs 52".into());
+    assert_eq!(change(&base, &step(&base, &limited, 0)), Change::Urgent);
+}
+
+/// Ticks through an hour with a status per tick and counts the writes.
+fn writes_in_an_hour(tick: i64, at_tick: impl Fn(i64) -> Decision) -> usize {
+    let mut pace = Pace::new("web");
+    let (mut written, mut writes) = (ScalingPolicyStatus::default(), 0);
+    for second in (0..3600).step_by(usize::try_from(tick).unwrap()) {
+        let status = step(&written, &at_tick(second / tick), second);
+        let change = change(&written, &status);
+        if pace.due(change, at(second)) {
+            pace.wrote(change, at(second));
+            written = status;
+            writes += 1;
+        }
+    }
+    writes
+}
+
+#[test]
+fn an_hour_of_noisy_steady_load_costs_few_writes() {
+    for tick in [1, 5, 15] {
+        let noisy = writes_in_an_hour(tick, |i| {
+            let reason = if i % 3 == 0 { Reason::CpuDemand } else { Reason::HoldingForDemand };
+            let replicas = if i > 100 { 4 } else { 5 };
+            let mut decision = decision(replicas, reason, &format!("demand {i}"));
+            decision.explain.alternatives = Vec::<Alternative>::new();
+            decision
+        });
+        assert!((5..=12).contains(&noisy), "{noisy} writes at a tick of {tick} s");
+    }
+    assert_eq!(writes_in_an_hour(15, |_| decision(4, Reason::CpuDemand, "demand 3.1")), 1);
+}
+
+#[test]
+fn a_real_change_is_written_at_once_and_a_flapping_one_is_slowed() {
+    let mut pace = Pace::new("web");
+    for second in 0..6 {
+        assert!(pace.due(Change::Urgent, at(second)), "a scale-up of several steps is shown step by step");
+        pace.wrote(Change::Urgent, at(second));
+    }
+    assert!(!pace.due(Change::Urgent, at(6)));
+    assert!(pace.due(Change::Urgent, at(6 + 120)));
+    let flapping = writes_in_an_hour(15, |i| decision(4 + u32::from(i % 2 == 0), Reason::CpuDemand, ""));
+    assert!(flapping <= 36, "{flapping}");
+}

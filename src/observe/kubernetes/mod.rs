@@ -1,0 +1,21 @@
+//! [io] The cluster through the API server: watches into an index, targets through discovery and `/scale`.
+
+mod index;
+mod objects;
+mod target;
+mod watch;
+
+pub use index::{Index, Kind};
+pub use objects::{ContainerFacts, OomKill, PodFacts, PolicyObject, Qos, ReplicaSetFacts};
+pub use target::{ObjectFacts, ScaleFacts, TargetError, TargetFacts, Targets, TemplateContainer};
+pub use watch::{Cluster, Watches, start};
+
+/// The innermost cause of an error: the part that says something.
+#[must_use]
+pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,219 @@
+//! Usage from the kubelets' cAdvisor series in Prometheus: one query per kind of series, for all policies together.
+//!
+//! The queries name the pods (in pieces, when there are too many for one); the answer is matched in memory. A container
+//! has one cgroup, so that several series of it (two scrape jobs over the same kubelets, a cgroup that has just ended)
+//! are the same thing seen twice: the largest counts, never the sum.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use super::{ContainerUsage, PodId, UsageSource, UsageTable};
+use crate::observe::error::ObserveError;
+use crate::observe::prometheus::promql::{matcher, one_of};
+use crate::observe::prometheus::{Answer, Prometheus, Series};
+use crate::units::{Bytes, Cores, Seconds};
+
+/// Window of the means: two scrapes at the usual 30 s of cAdvisor.
+pub const DEFAULT_WINDOW: Seconds = Seconds(60.0);
+/// Where the window holds less than two samples (one scrape a minute is Prometheus' default), this one is used.
+const WIDE_WINDOW: &str = "150s";
+/// Longest list of pod names in one query: far below what servers and proxies accept in a body, and few queries.
+const MAX_LIST: usize = 12 << 10;
+
+/// The kinds of series, each one query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Age,
+    Cpu,
+    Memory,
+    Throttled,
+    CpuPressure,
+    MemoryPressure,
+    OomEvents,
+}
+
+impl Kind {
+    const ALL: [Self; 7] =
+        [Self::Age, Self::Cpu, Self::Memory, Self::Throttled, Self::CpuPressure, Self::MemoryPressure, Self::OomEvents];
+
+    /// Whether a failure makes the table incomplete. The other kinds exist only on some kernels and kubelets.
+    const fn is_needed(self) -> bool {
+        matches!(self, Self::Age | Self::Cpu | Self::Memory)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Age => "sample age",
+            Self::Cpu => "CPU",
+            Self::Memory => "memory",
+            Self::Throttled => "throttling",
+            Self::CpuPressure => "CPU pressure",
+            Self::MemoryPressure => "memory pressure",
+            Self::OomEvents => "OOM kills",
+        }
+    }
+
+    fn query(self, labels: &str, window: &str) -> String {
+        let rate = |metric: &str| {
+            let series = format!("{metric}{{{labels}}}");
+            let cgroup = "namespace,pod,container,id,job,instance";
+            // A rate over a series that is younger than its window is too small by what is missing of the window; its
+            // slope is not. A young series has not restarted within the window, so that its slope is sound.
+            format!(
+                "max by (namespace,pod,container) (sum by ({cgroup}) ((rate({series}[{window}]) and {series} offset \
+                 {window}) or deriv({series}[{window}]) or rate({series}[{WIDE_WINDOW}])))"
+            )
+        };
+        let last = |metric: &str| format!("max by (namespace,pod,container) ({metric}{{{labels}}})");
+        match self {
+            Self::Age => format!(
+                "time() - max by (namespace,pod,container) (timestamp(container_cpu_usage_seconds_total{{{labels}}}))"
+            ),
+            Self::Cpu => rate("container_cpu_usage_seconds_total"),
+            Self::Memory => last("container_memory_working_set_bytes"),
+            Self::Throttled => format!(
+                "{} / {}",
+                rate("container_cpu_cfs_throttled_periods_total"),
+                rate("container_cpu_cfs_periods_total")
+            ),
+            Self::CpuPressure => rate("container_pressure_cpu_waiting_seconds_total"),
+            Self::MemoryPressure => rate("container_pressure_memory_stalled_seconds_total"),
+            Self::OomEvents => last("container_oom_events_total"),
+        }
+    }
+
+    /// Puts a sound number where it belongs.
+    fn store(self, value: f64, usage: &mut ContainerUsage) {
+        // An idle container has no periods: 0/0. A share a hair above one comes from extrapolation.
+        if !value.is_finite() || value < 0.0 && self != Self::Age {
+            return;
+        }
+        match self {
+            Self::Age => usage.age = Some(Seconds(value.max(0.0))),
+            Self::Cpu => usage.cpu = Some(Cores(value)),
+            Self::Memory => usage.memory = Some(Bytes::ceil_from(value)),
+            Self::Throttled => usage.throttled = Some(value.min(1.0)),
+            Self::CpuPressure => usage.cpu_pressure = Some(value.min(1.0)),
+            Self::MemoryPressure => usage.memory_pressure = Some(value.min(1.0)),
+            Self::OomEvents => usage.oom_events = Some(Bytes::ceil_from(value).0),
+        }
+    }
+}
+
+/// cAdvisor series of one Prometheus server.
+#[derive(Debug)]
+pub struct Cadvisor {
+    prometheus: Arc<Prometheus>,
+    window: Seconds,
+}
+
+impl Cadvisor {
+    /// Reads means over a window, usually [`DEFAULT_WINDOW`].
+    #[must_use]
+    pub const fn new(prometheus: Arc<Prometheus>, window: Seconds) -> Self {
+        Self { prometheus, window }
+    }
+
+    async fn read_pods(&self, pods: &BTreeSet<PodId>) -> Result<UsageTable, ObserveError> {
+        let mut table = UsageTable { window: Some(self.window), complete: true, ..UsageTable::default() };
+        let window = format!("{:.0}ms", self.window.get() * 1000.0);
+        let mut queries: BTreeMap<String, Kind> = BTreeMap::new();
+        for labels in label_lists(pods) {
+            queries.extend(Kind::ALL.into_iter().map(|kind| (kind.query(&labels, &window), kind)));
+        }
+        let answers = self.prometheus.batch(&queries.keys().cloned().collect()).await;
+        let mut failed = None;
+        let mut succeeded = queries.is_empty();
+        for (text, kind) in &queries {
+            match answers.get(text) {
+                Some(Ok(answer)) => {
+                    succeeded |= *kind == Kind::Cpu;
+                    add(*kind, answer, pods, &mut table);
+                }
+                Some(Err(error)) => {
+                    note(*kind, &error.to_string(), &mut table);
+                    failed = Some(error.clone());
+                }
+                None => note(*kind, "it was not asked for", &mut table),
+            }
+        }
+        match failed {
+            Some(error) if !succeeded => Err(error),
+            _ => Ok(table),
+        }
+    }
+}
+
+impl UsageSource for Cadvisor {
+    fn read<'a>(
+        &'a self,
+        _now: Timestamp,
+        pods: &'a BTreeSet<PodId>,
+    ) -> BoxFuture<'a, Result<UsageTable, ObserveError>> {
+        Box::pin(self.read_pods(pods))
+    }
+}
+
+fn add(kind: Kind, answer: &Answer, wanted: &BTreeSet<PodId>, table: &mut UsageTable) {
+    if let Some(warning) = answer.warnings.first() {
+        note(kind, &format!("the metrics server warns: {warning}"), table);
+    }
+    for series in &answer.series {
+        let Some((pod, container)) = whose(series) else { continue };
+        // Lists of namespaces and of names also match pairs that nobody asked about.
+        if let (true, Some(value)) = (wanted.contains(&pod), series.number()) {
+            kind.store(value, table.pods.entry(pod).or_default().entry(container).or_default());
+        }
+    }
+}
+
+fn note(kind: Kind, why: &str, table: &mut UsageTable) {
+    table.complete &= !kind.is_needed();
+    let note = format!("{} usage: {why}", kind.name());
+    if !table.notes.contains(&note) {
+        table.notes.push(note);
+    }
+}
+
+fn whose(series: &Series) -> Option<(PodId, String)> {
+    let pod = PodId { namespace: series.label("namespace")?.to_owned(), name: series.label("pod")?.to_owned() };
+    Some((pod, series.label("container")?.to_owned()))
+}
+
+/// Matchers for the pods, in as many lists as it takes. Cgroups that are no container (`container=""` the pod's, `POD`
+/// the sandbox's) are left out.
+fn label_lists(pods: &BTreeSet<PodId>) -> Vec<String> {
+    let mut lists = Vec::new();
+    let mut chunk: Vec<&PodId> = Vec::new();
+    let mut length = 0;
+    for pod in pods {
+        length += pod.name.len() + 1;
+        if length > MAX_LIST && !chunk.is_empty() {
+            lists.push(labels(&chunk));
+            chunk.clear();
+            length = pod.name.len() + 1;
+        }
+        chunk.push(pod);
+    }
+    if !chunk.is_empty() {
+        lists.push(labels(&chunk));
+    }
+    lists
+}
+
+fn labels(pods: &[&PodId]) -> String {
+    let namespaces: BTreeSet<&str> = pods.iter().map(|p| p.namespace.as_str()).collect();
+    let names: BTreeSet<&str> = pods.iter().map(|p| p.name.as_str()).collect();
+    [
+        matcher("container", "!~", "|POD"),
+        matcher("namespace", "=~", &one_of(namespaces)),
+        matcher("pod", "=~", &one_of(names)),
+    ]
+    .join(",")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Bounds: `spec.replicas`, `spec.containers`, `spec.resize`.
+
+use std::collections::BTreeMap;
+
+use super::Problems;
+use crate::{
+    api::{self, IntOrText, SizeRange},
+    policy::{ContainerRule, ContainerRules, ReplicaRange, ResizeRules, ResizeStrategy},
+    units::{Quantity, Replicas},
+};
+
+/// Bounds when the spec gives none.
+const DEFAULT_REPLICAS: ReplicaRange = ReplicaRange { min: Replicas(1), max: Replicas(10) };
+
+/// In-place decreases per pod and day when the spec does not say: one per quarter of an hour.
+const DEFAULT_TRIMS: u32 = 96;
+
+/// The name that stands for every container that is not named.
+const ANY: &str = "*";
+
+/// Longest name of a container, as for every DNS label.
+const MAX_NAME: usize = 63;
+
+pub(super) fn replicas(given: Option<&api::Replicas>, problems: &mut Problems) -> ReplicaRange {
+    let Some(given) = given else { return DEFAULT_REPLICAS };
+    let min = given.min.map_or(Some(DEFAULT_REPLICAS.min.0), |min| u32::try_from(min).ok());
+    let max = given.max.map_or(Some(DEFAULT_REPLICAS.max.0), |max| u32::try_from(max).ok().filter(|max| *max > 0));
+    if min.is_none() {
+        problems.invalid("spec.replicas.min", "must not be negative");
+    }
+    if max.is_none() {
+        problems.invalid("spec.replicas.max", "must be at least 1");
+    }
+    if let (Some(min), Some(max)) = (min, max)
+        && min > max
+    {
+        let hint = if given.max.is_none() { " (the default)" } else { "" };
+        problems
+            .invalid("spec.replicas.min", format!("is {min}, and max is {max}{hint}: min must not be more than max"));
+    }
+    ReplicaRange {
+        min: Replicas(min.unwrap_or(DEFAULT_REPLICAS.min.0)),
+        max: Replicas(max.unwrap_or(DEFAULT_REPLICAS.max.0)),
+    }
+}
+
+pub(super) fn containers(given: &[api::ContainerRule], problems: &mut Problems) -> ContainerRules {
+    let mut named = BTreeMap::new();
+    let mut default = None;
+    for (index, rule) in given.iter().enumerate() {
+        let path = format!("spec.containers[{index}]");
+        let (cpu_min, cpu_max) = range(rule.cpu.as_ref(), &format!("{path}.cpu"), problems);
+        let (memory_min, memory_max) = range(rule.memory.as_ref(), &format!("{path}.memory"), problems);
+        let compiled = ContainerRule {
+            cpu_min: cpu_min.map(Quantity::cores),
+            cpu_max: cpu_max.map(Quantity::cores),
+            memory_min: memory_min.map(Quantity::bytes),
+            memory_max: memory_max.map(Quantity::bytes),
+            limits: rule.limits.unwrap_or_default(),
+        };
+        if rule.name != ANY && !is_label(&rule.name) {
+            problems.invalid(
+                format!("{path}.name"),
+                format!("\"{}\" is not a container name: use a-z, 0-9 and -, or \"*\" for every container", rule.name),
+            );
+        }
+        let twice = if rule.name == ANY {
+            default.replace(compiled).is_some()
+        } else {
+            named.insert(rule.name.clone(), compiled).is_some()
+        };
+        if twice {
+            problems.invalid(
+                format!("{path}.name"),
+                format!("container \"{}\" has a rule already: name it once", rule.name),
+            );
+        }
+    }
+    ContainerRules { named, default: default.unwrap_or_default() }
+}
+
+/// Whether a text is a DNS label, which names of containers and signals are.
+pub(super) fn is_label(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    text.len() <= MAX_NAME
+        && text.bytes().all(|b| inner(b) || b == b'-')
+        && text.bytes().next().is_some_and(inner)
+        && text.bytes().last().is_some_and(inner)
+}
+
+fn range(given: Option<&SizeRange>, path: &str, problems: &mut Problems) -> (Option<Quantity>, Option<Quantity>) {
+    let Some(given) = given else { return (None, None) };
+    let mut read = |value: Option<&IntOrText>, name: &str| {
+        let path = format!("{path}.{name}");
+        let quantity = problems.take(&path, value?.text().parse::<Quantity>().map_err(|error| error.to_string()))?;
+        if quantity <= Quantity::from_nanos(0) {
+            problems.invalid(path, format!("is {quantity}, and must be more than 0"));
+        }
+        Some(quantity)
+    };
+    let min = read(given.min.as_ref(), "min");
+    let max = read(given.max.as_ref(), "max");
+    if let (Some(low), Some(high)) = (min, max)
+        && low > high
+    {
+        let written = |value: &Option<IntOrText>| value.as_ref().map(IntOrText::text).unwrap_or_default();
+        problems.invalid(
+            format!("{path}.min"),
+            format!("is {}, and max is {}: min must not be more than max", written(&given.min), written(&given.max)),
+        );
+    }
+    (min, max)
+}
+
+pub(super) fn resize(given: Option<&api::Resize>, problems: &mut Problems) -> ResizeRules {
+    let default = ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: DEFAULT_TRIMS };
+    let Some(given) = given else { return default };
+    if let Some(text) = given.max_unavailable.as_ref().map(IntOrText::text)
+        && !is_count_or_percent(&text)
+    {
+        problems.invalid(
+            "spec.resize.maxUnavailable",
+            format!("\"{text}\" is not a number of pods from 1, nor a percentage from 1% to 100%"),
+        );
+    }
+    let trims = given.trims_per_pod_per_day.map_or(Some(DEFAULT_TRIMS), |trims| u32::try_from(trims).ok());
+    if trims.is_none() {
+        problems.invalid("spec.resize.trimsPerPodPerDay", "must not be negative: 0 means none");
+    }
+    let strategy = match given.strategy {
+        Some(api::ResizeStrategy::Initial) => ResizeStrategy::Initial,
+        // InPlaceOrRecreate is refused by name in `later`.
+        Some(api::ResizeStrategy::InPlaceOnly | api::ResizeStrategy::InPlaceOrRecreate) | None => default.strategy,
+    };
+    ResizeRules { strategy, trims_per_pod_per_day: trims.unwrap_or(DEFAULT_TRIMS) }
+}
+
+fn is_count_or_percent(text: &str) -> bool {
+    let (digits, most) = text.strip_suffix('%').map_or((text, 999_999), |digits| (digits, 100));
+    !digits.starts_with(['0', '+']) && digits.parse::<u32>().is_ok_and(|number| (1..=most).contains(&number))
+}

@@ -1,0 +1,57 @@
+//! PromQL, checked without a server.
+
+use promql_parser::parser::{self, value::ValueType};
+
+/// Longest query, in characters; the schema has the same bound.
+const MAX_QUERY: usize = 4096;
+
+/// Checks that a query parses and that its answer can be read as one number.
+///
+/// # Errors
+/// What is wrong with it, and how it is written instead.
+pub(super) fn check(query: &str) -> Result<(), String> {
+    if query.trim().is_empty() {
+        return Err("is empty: write an instant query, for example sum(rate(http_requests_total[1m]))".to_owned());
+    }
+    if query.chars().count() > MAX_QUERY {
+        return Err(format!("has more than {MAX_QUERY} characters: move the expression into a recording rule"));
+    }
+    let expression = parser::parse(query).map_err(|error| refusal(query, &error))?;
+    match expression.value_type() {
+        ValueType::Vector | ValueType::Scalar => Ok(()),
+        ValueType::Matrix => {
+            Err("gives a range of samples, not one number: wrap it, for example sum(rate(x[1m]))".to_owned())
+        }
+        ValueType::String => Err("gives a text, not a number: write an instant query, for example sum(x)".to_owned()),
+    }
+}
+
+fn refusal(query: &str, error: &str) -> String {
+    let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
+    let advice = ADVICE.iter().find(|(symptom, _)| error.contains(symptom)).map_or("", |(_, advice)| advice);
+    format!("parse error at \"{}\": {error}{advice}", excerpt(query))
+}
+
+/// What to do, by a part of the parser's message.
+const ADVICE: [(&str, &str); 7] = [
+    ("expected type matrix", ": a range is missing, for example rate(x[1m])"),
+    ("unclosed left parenthesis", ": close it, for example rate(x[1m])"),
+    ("missing unit", ": write a range, for example rate(x[1m])"),
+    (
+        "inside braces",
+        ": write labels as {name=\"value\"} and a range behind the brace, for example rate(x{a=\"b\"}[1m])",
+    ),
+    ("unterminated quoted string", ": close the quotes, for example x{a=\"b\"}"),
+    ("bad number or duration", ": write a duration, for example rate(x[1m])"),
+    ("invalid promql query", ": an operand or a bracket is missing, for example sum by (a) (rate(x[1m]))"),
+];
+
+/// The end of the query, which is where most queries that do not parse were left unfinished.
+fn excerpt(query: &str) -> String {
+    const KEPT: usize = 60;
+    let length = query.chars().count();
+    if length <= KEPT {
+        return query.to_owned();
+    }
+    format!("…{}", query.chars().skip(length - KEPT).collect::<String>())
+}

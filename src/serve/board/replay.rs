@@ -1,0 +1,88 @@
+//! Snapshots for replay: production decisions, taken home.
+//!
+//! A replay needs the Memory before its first snapshot. Memory is dear to copy, so it is not kept per snapshot:
+//! snapshots lie in two stretches, each with the Memory before its first. When the newer one is full the older one
+//! goes, so at least half of the limit is always there.
+
+use serde::Serialize;
+
+use crate::{decide::Snapshot, policy::Policy};
+
+/// What the snapshots replay from: the first line of a replay.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayHeader {
+    /// Version of the contract.
+    pub v: u32,
+    /// Version of the controller that decided.
+    pub controller_version: &'static str,
+    /// The compiled policy, prices included.
+    pub policy: Policy,
+    /// Prices, once more by themselves.
+    pub prices: crate::policy::Prices,
+    /// Memory before the first snapshot.
+    pub memory: serde_json::Value,
+}
+
+/// A header and the snapshots that follow it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replay {
+    /// First line.
+    pub header: ReplayHeader,
+    /// The lines after it, in order.
+    pub snapshots: Vec<Snapshot>,
+}
+
+#[derive(Debug)]
+struct Stretch {
+    memory: serde_json::Value,
+    snapshots: Vec<Snapshot>,
+}
+
+/// The stretches of one policy; the policy is the same in all of them.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    policy: Option<Policy>,
+    stretches: Vec<Stretch>,
+}
+
+impl Kept {
+    pub(super) fn push(
+        &mut self,
+        policy: &Policy,
+        snapshot: &Snapshot,
+        memory: impl FnOnce() -> serde_json::Value,
+        limit: usize,
+    ) {
+        if limit == 0 {
+            return;
+        }
+        if self.policy.as_ref() != Some(policy) {
+            self.policy = Some(policy.clone());
+            self.stretches.clear();
+        }
+        let half = limit.div_ceil(2);
+        match self.stretches.last_mut() {
+            Some(stretch) if stretch.snapshots.len() < half => stretch.snapshots.push(snapshot.clone()),
+            _ => {
+                if self.stretches.len() > 1 {
+                    self.stretches.remove(0);
+                }
+                self.stretches.push(Stretch { memory: memory(), snapshots: vec![snapshot.clone()] });
+            }
+        }
+    }
+
+    pub(super) fn read(&self) -> Option<Replay> {
+        let policy = self.policy.clone()?;
+        let header = ReplayHeader {
+            v: 0,
+            controller_version: env!("CARGO_PKG_VERSION"),
+            prices: policy.prices,
+            policy,
+            memory: self.stretches.first()?.memory.clone(),
+        };
+        let snapshots = self.stretches.iter().flat_map(|s| s.snapshots.iter().cloned()).collect();
+        Some(Replay { header, snapshots })
+    }
+}

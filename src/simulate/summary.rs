@@ -1,0 +1,228 @@
+//! The summary of many runs: `summary.json` of the simulation contract.
+//!
+//! Invariant: depends on the runs' scores and their order alone, so the same runs give the same bytes.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{SHORTAGE_FACTOR, Scenario, Score, Service};
+use crate::{
+    policy::Prices,
+    units::{Seconds, maths},
+};
+
+/// Version of the contract.
+const VERSION: u32 = 1;
+
+/// What `summary.json` holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// Version of the contract.
+    pub version: u32,
+    /// What the scores rest on.
+    pub assumptions: Assumptions,
+    /// One entry per trace, controller and seed, in this order.
+    pub runs: Vec<RunScore>,
+    /// By controller, over traces of three days and more: geometric mean over traces of the mean over seeds.
+    pub geomean: BTreeMap<String, Geomean>,
+    /// The same over tiled traces, apart: a tile that repeats is kinder than a day that does not.
+    pub geomean_tiled: BTreeMap<String, Geomean>,
+}
+
+/// What the scores rest on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Assumptions {
+    /// Prices of requests.
+    pub prices: Prices,
+    /// Price of violating work against CPU.
+    pub v_j: f64,
+    /// Time at the beginning that is not scored.
+    pub warmup_s: Seconds,
+    /// The simulated service.
+    pub service: Service,
+}
+
+impl Assumptions {
+    /// What a scenario assumes.
+    #[must_use]
+    pub fn of(scenario: &Scenario) -> Self {
+        Self {
+            prices: scenario.policy.prices,
+            v_j: SHORTAGE_FACTOR,
+            warmup_s: scenario.warmup,
+            service: scenario.service.clone(),
+        }
+    }
+}
+
+/// The score of one run, named.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunScore {
+    /// Name of the load.
+    pub trace: String,
+    /// Name of the controller.
+    pub controller: String,
+    /// Seed.
+    pub seed: u64,
+    /// Whether the load was repeated to fill the time.
+    pub tiled: bool,
+    /// The score.
+    #[serde(flatten)]
+    pub score: Score,
+    /// J over that of the clairvoyant optimum; none until it is computed.
+    pub j_over_oracle: Option<f64>,
+    /// The same with the size held.
+    pub j_over_oracle_n: Option<f64>,
+    /// The same with the start-up delay.
+    pub j_over_oracle_lead: Option<f64>,
+}
+
+/// Geometric means over traces. None where a value is undefined or zero on some trace.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Geomean {
+    /// Traces in the mean.
+    pub traces: usize,
+    /// Cost.
+    pub cost_usd: Option<f64>,
+    /// Requests over the objective.
+    pub violation_ratio: Option<f64>,
+    /// J.
+    pub j: Option<f64>,
+    /// J over the optimum's.
+    pub j_over_oracle: Option<f64>,
+    /// J over the optimum's with the size held.
+    pub j_over_oracle_n: Option<f64>,
+    /// J over the optimum's with the start-up delay.
+    pub j_over_oracle_lead: Option<f64>,
+    /// Changes of direction.
+    pub reversals_per_hour: Option<f64>,
+    /// Pods created.
+    pub pod_starts_per_day: Option<f64>,
+    /// Resizes.
+    pub resizes_per_pod_day: Option<f64>,
+    /// Pods.
+    pub mean_replicas: Option<f64>,
+    /// CPU requests.
+    pub mean_cpu_request_cores: Option<f64>,
+}
+
+impl Summary {
+    /// Sums up runs that share their assumptions.
+    #[must_use]
+    pub fn new(assumptions: Assumptions, runs: Vec<RunScore>) -> Self {
+        let geomean = geomeans(&runs, false);
+        let geomean_tiled = geomeans(&runs, true);
+        Self { version: VERSION, assumptions, runs, geomean, geomean_tiled }
+    }
+
+    /// The mean over seeds, then over traces, of one number of a controller's runs, tiled traces or the others.
+    #[must_use]
+    pub fn mean(&self, controller: &str, tiled: bool, value: impl Fn(&RunScore) -> Option<f64>) -> Option<f64> {
+        let values = per_trace(&self.runs, controller, tiled, value)?;
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+}
+
+/// Geometric means of every controller over tiled traces, or over the others.
+fn geomeans(runs: &[RunScore], tiled: bool) -> BTreeMap<String, Geomean> {
+    let mut means = BTreeMap::new();
+    for run in runs.iter().filter(|run| run.tiled == tiled) {
+        let name = run.controller.as_str();
+        if means.contains_key(name) {
+            continue;
+        }
+        let of = |value: fn(&RunScore) -> Option<f64>| geometric(&per_trace(runs, name, tiled, value)?);
+        let traces = per_trace(runs, name, tiled, |_| Some(1.0)).map_or(0, |values| values.len());
+        let mean = Geomean {
+            traces,
+            cost_usd: of(|run| Some(run.score.cost_usd.get())),
+            violation_ratio: of(|run| run.score.violation_ratio),
+            j: of(|run| Some(run.score.j.get())),
+            j_over_oracle: of(|run| run.j_over_oracle),
+            j_over_oracle_n: of(|run| run.j_over_oracle_n),
+            j_over_oracle_lead: of(|run| run.j_over_oracle_lead),
+            reversals_per_hour: of(|run| Some(run.score.reversals_per_hour)),
+            pod_starts_per_day: of(|run| Some(run.score.pod_starts_per_day)),
+            resizes_per_pod_day: of(|run| Some(run.score.resizes_per_pod_day)),
+            mean_replicas: of(|run| Some(run.score.mean_replicas)),
+            mean_cpu_request_cores: of(|run| Some(run.score.mean_cpu_request_cores.get())),
+        };
+        means.insert(name.to_owned(), mean);
+    }
+    means
+}
+
+/// One value per trace, the mean over its seeds; none when a run has none.
+fn per_trace(
+    runs: &[RunScore],
+    controller: &str,
+    tiled: bool,
+    value: impl Fn(&RunScore) -> Option<f64>,
+) -> Option<Vec<f64>> {
+    let mut traces: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for run in runs.iter().filter(|run| run.controller == controller && run.tiled == tiled) {
+        let entry = traces.entry(&run.trace).or_default();
+        entry.0 += value(run)?;
+        entry.1 += 1.0;
+    }
+    Some(traces.values().map(|(sum, count)| sum / count).collect())
+}
+
+/// Geometric mean of positive numbers.
+fn geometric(values: &[f64]) -> Option<f64> {
+    let defined = !values.is_empty() && values.iter().all(|value| *value > 0.0);
+    defined.then(|| maths::exp(values.iter().map(|value| maths::ln(*value)).sum::<f64>() / values.len() as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{Cores, Dollars};
+
+    fn run(trace: &str, seed: u64, tiled: bool, j: f64, reversals: f64) -> RunScore {
+        let score = Score {
+            hours: 48.0,
+            cost_usd: Dollars(j),
+            violation_ratio: None,
+            j: Dollars(j),
+            reversals_per_hour: reversals,
+            pod_starts_per_day: 1.0,
+            resizes_per_pod_day: 1.0,
+            evictions: 0,
+            oom_kills: 0,
+            backlog_late_ratio: None,
+            mean_replicas: 3.0,
+            mean_cpu_request_cores: Cores(3.0),
+        };
+        RunScore {
+            trace: trace.to_owned(),
+            controller: "hpa70".to_owned(),
+            seed,
+            tiled,
+            score,
+            j_over_oracle: None,
+            j_over_oracle_n: None,
+            j_over_oracle_lead: None,
+        }
+    }
+
+    #[test]
+    fn means_are_over_seeds_first_and_tiled_traces_stand_apart() {
+        let load = crate::simulate::Load::read("x.csv", &b"timestamp_s,rps\n0,1\n5,1\n"[..], None).unwrap();
+        let scenario = Scenario::from_trace(load, crate::simulate::TraceOptions::default());
+        let runs = vec![
+            run("a", 1, false, 1.0, 0.0),
+            run("a", 2, false, 3.0, 1.0),
+            run("b", 1, false, 8.0, 1.0),
+            run("c", 1, true, 5.0, 1.0),
+        ];
+        let summary = Summary::new(Assumptions::of(&scenario), runs);
+        let mean = &summary.geomean["hpa70"];
+        assert_eq!(mean.traces, 2);
+        assert!((mean.j.unwrap() - 4.0).abs() < 1e-12);
+        assert_eq!(mean.violation_ratio, None);
+        assert!((summary.geomean_tiled["hpa70"].j.unwrap() - 5.0).abs() < 1e-12);
+        assert_eq!(summary.mean("hpa70", false, |run| Some(run.score.reversals_per_hour)), Some(0.75));
+    }
+}

@@ -1,0 +1,26 @@
+//! End-to-end tests: the built `arbiter` binary on a real control plane, with a real Prometheus and a real queue.
+//!
+//! `make test-cluster` runs them. The control plane is started once by `tests/cluster/up` and ends with this process. Each
+//! test has a namespace, a Prometheus, a workload emulator and an instance of arbiter of its own, so that the tests run
+//! side by side and one may kill what the others need.
+//!
+//! arbiter runs under the `ServiceAccount` and the RBAC rules that `deploy/kustomize` renders, never as an admin.
+
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+mod bad_input;
+mod crd;
+mod dashboards;
+mod deploy;
+mod emulator_works;
+mod instances;
+mod load;
+mod measure;
+mod queue;
+mod restraint;
+mod signals;
+mod signals_lost;
+mod specs;
+mod steady;

@@ -1,0 +1,56 @@
+//! The API server's audit log: who wrote what, by its own account.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::cluster::Cluster;
+
+/// One request that the API server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AuditEvent {
+    /// Verb, for example `patch`.
+    pub(crate) verb: String,
+    /// Resource with its subresource, for example `deployments/scale`.
+    pub(crate) resource: String,
+    /// Namespace; empty for cluster-wide objects.
+    pub(crate) namespace: String,
+    /// Name of the object.
+    pub(crate) name: String,
+    /// HTTP status of the answer.
+    pub(crate) code: u64,
+    /// When the answer left.
+    pub(crate) at: Option<Timestamp>,
+}
+
+impl AuditEvent {
+    /// Whether it would change something.
+    pub(crate) fn writes(&self) -> bool {
+        matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
+    }
+}
+
+/// Every request of one user so far, in order.
+pub(crate) fn audit_events(cluster: &Cluster, user: &str) -> Vec<AuditEvent> {
+    let text = std::fs::read_to_string(cluster.get("AUDIT_LOG")).expect("the audit log");
+    // The last line may be half written.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let events = whole.lines().map(|line| serde_json::from_str::<Value>(line).expect("an audit event"));
+    events.filter(|e| e["user"]["username"] == user && e["stage"] == "ResponseComplete").map(|e| event(&e)).collect()
+}
+
+fn event(event: &Value) -> AuditEvent {
+    let reference = &event["objectRef"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let resource = match reference["subresource"].as_str() {
+        Some(sub) => format!("{}/{sub}", text(&reference["resource"])),
+        None => text(&reference["resource"]),
+    };
+    AuditEvent {
+        verb: text(&event["verb"]),
+        resource,
+        namespace: text(&reference["namespace"]),
+        name: text(&reference["name"]),
+        code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
+        at: event["stageTimestamp"].as_str().and_then(|t| t.parse().ok()),
+    }
+}

@@ -1,0 +1,24 @@
+//! What the end-to-end tests stand on: the cluster, a scene for each test, and the processes in it.
+
+mod audit;
+mod cluster;
+mod emulator;
+mod exporter;
+mod history;
+mod install;
+mod process;
+mod prometheus;
+mod queue;
+mod scene;
+mod wait;
+
+pub(crate) use audit::AuditEvent;
+pub(crate) use cluster::{Cluster, cluster, root, run};
+pub(crate) use emulator::{Emulator, EmulatorOptions};
+pub(crate) use exporter::Exporter;
+pub(crate) use install::{Profile, rendered};
+pub(crate) use process::Arbiter;
+pub(crate) use prometheus::Prometheus;
+pub(crate) use queue::Queue;
+pub(crate) use scene::{CONTAINER, Scene, WEB, Workload, cores};
+pub(crate) use wait::{await_some, await_that, holds_for};
