@@ -6,6 +6,7 @@ use arbiter::{
     controller::status::{self, Decided, Pace, View},
     decide::{Decision, Memory, Snapshot, decide},
     policy::{Policy, compile},
+    units::Cores,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -37,7 +38,7 @@ fn policy() -> Policy {
 fn observed(at: Timestamp, before: Option<&Decision>, demand: f64) -> Snapshot {
     let replicas = before.map_or(6, |d| d.replicas.0);
     let wanted = before.and_then(|d| d.containers.first()).and_then(|c| c.requests.cpu_cores);
-    let cores = wanted.map_or(1.0, |c| c.get());
+    let cores = wanted.map_or(1.0, Cores::get);
     let pod = demand / f64::from(replicas);
     serde_json::from_value(json!({
         "at": at,
@@ -71,14 +72,22 @@ fn noise(seed: u64, tick: u32) -> f64 {
 fn writes(seed: u64) -> usize {
     let policy = policy();
     let mut memory = Memory::default();
-    let (mut pace, mut written, mut current) = (Pace::new("web"), ScalingPolicyStatus::default(), ScalingPolicyStatus::default());
+    let (mut pace, mut written, mut current) =
+        (Pace::new("web"), ScalingPolicyStatus::default(), ScalingPolicyStatus::default());
     let mut last: Option<Decision> = None;
     let mut count = 0;
     for tick in 0..TICKS {
         let now = Timestamp::UNIX_EPOCH + TICK * i32::try_from(tick).expect("a few hundred");
         let snapshot = observed(now, last.as_ref(), DEMAND * (1.0 + NOISE * noise(seed, tick)));
         let decision = decide(&snapshot, &policy, &mut memory, now);
-        let view = Decided { policy: &policy, snapshot: &snapshot, decision: &decision, not_in_control: None, bound: None, remark: None };
+        let view = Decided {
+            policy: &policy,
+            snapshot: &snapshot,
+            decision: &decision,
+            not_in_control: None,
+            bound: None,
+            remark: None,
+        };
         current = status::next(&current, View::Decided(view), Some(1), now);
         let change = status::change(&written, &current);
         if pace.due(change, now) {
