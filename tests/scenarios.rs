@@ -54,7 +54,7 @@ fn simulate_prints_the_same_whatever_the_number_of_jobs() {
     let run = |jobs: &str, to: &Path| {
         let to = to.to_str().expect("UTF-8");
         let output =
-            arbiter(&["simulate", "--trace", TRACE, "--seeds", "2", "--jobs", jobs, "--out", to, "-o", "json"], b"");
+            arbiter(&["simulate", "--trace", TRACE, "--seeds", "1", "--jobs", jobs, "--out", to, "-o", "json"], b"");
         assert!(output.status.success(), "{}", text(&output.stderr));
         output.stdout
     };
@@ -76,6 +76,14 @@ fn simulate_prints_one_sentence_and_one_table() {
         arbiter(&["simulate", "--trace", TRACE, "--controllers", "arbiter,hpa50,hpa70,hpa80", "--seeds", "1"], b"");
     assert!(output.status.success(), "{}", text(&output.stderr));
     golden("mongodb_rps_3d.txt", &output.stdout);
+}
+
+#[test]
+fn the_policy_written_out_is_the_policy_of_a_bare_trace() {
+    let policy = ["--policy", "simulations/policy.yaml"];
+    let output = arbiter(&[&["simulate", "--trace", TRACE, "--seeds", "1", "-o", "json"], &policy[..]].concat(), b"");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    golden("mongodb_rps_3d.summary.json", &output.stdout);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, policy_file, staged::Staged};
+use super::{Failure, staged::Staged, validate};
 use crate::{
     decide::{Memory, Snapshot, decide},
     policy::Policy,
@@ -36,7 +36,7 @@ pub(super) struct Args {
 /// Runs `arbiter decide`.
 #[expect(clippy::needless_pass_by_value, reason = "every subcommand owns its arguments")]
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let policy = args.policy.as_deref().map(policy_file::read).transpose()?;
+    let policy = args.policy.as_deref().map(validate::only_policy).transpose()?;
     let memory = args.memory.as_deref().map(read_memory).transpose()?.flatten();
     let mut session = Session { policy, memory };
     let save = |memory: &Memory| args.memory.as_deref().map_or(Ok(()), |path| save_memory(path, memory));
@@ -98,7 +98,7 @@ impl Session {
         if line.trim_ascii().is_empty() {
             return None;
         }
-        let answer = match self.take(line) {
+        let answer = match self.take(line.trim_ascii()) {
             Ok(None) => return None,
             Ok(Some(decision)) => decision,
             Err(problem) => {

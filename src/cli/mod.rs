@@ -14,7 +14,6 @@ mod decide;
 mod demo;
 #[cfg(feature = "controller")]
 mod explain;
-mod policy_file;
 mod progress;
 #[cfg(feature = "controller")]
 mod run;

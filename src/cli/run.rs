@@ -1,6 +1,6 @@
 //! `arbiter run`.
 
-use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
@@ -201,6 +201,8 @@ fn start_log(filter: &str, format: LogFormat) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use clap::Parser;
 
     use super::*;

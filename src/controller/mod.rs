@@ -6,18 +6,18 @@
 //! Invariants: every instance decides, one writes; decisions are values, and nothing but the writers sends them; what
 //! is wrong with one policy is said on that policy and stops no other.
 
-mod context;
-mod engine;
+pub mod context;
+pub mod engine;
 mod error;
 pub mod events;
 pub mod guard;
 pub mod lease;
 pub mod policies;
-mod report;
+pub mod report;
 mod run;
 pub mod shutdown;
 pub mod status;
-mod workload;
+pub mod workload;
 
 pub use error::ControllerError;
 pub use run::{Config, run};

@@ -109,7 +109,7 @@ fn scenarios(args: &Args) -> Result<Vec<Scenario>, Failure> {
     if args.trace.is_empty() {
         return Err(Failure::Input("no load to replay; give at least one --trace FILE.csv".to_owned()));
     }
-    let policy: Option<Policy> = args.policy.as_deref().map(super::policy_file::read).transpose()?;
+    let policy: Option<Policy> = args.policy.as_deref().map(super::validate::only_policy).transpose()?;
     let prices = args.prices.as_deref().map(prices).transpose()?;
     let mut scenarios: Vec<Scenario> = Vec::new();
     for path in &args.trace {

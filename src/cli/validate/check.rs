@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::located::Document;
 use crate::{
     api::{self, ScalingPolicy},
-    policy::{self, Problem, ProblemKind},
+    policy::{self, Policy, Problem, ProblemKind},
 };
 
 /// One problem at one line.
@@ -33,6 +33,9 @@ pub(super) struct Report {
     other_documents: usize,
     findings: Vec<Finding>,
     unreadable: Vec<Finding>,
+    /// Policies without a problem, for commands that go on with them.
+    #[serde(skip)]
+    pub(super) sound: Vec<Policy>,
     /// Target to the place of the first policy that names it.
     #[serde(skip)]
     targets: BTreeMap<(String, String, String), String>,
@@ -72,6 +75,11 @@ impl Report {
         self.findings.iter().map(|finding| format!("{}\n", line(finding))).collect()
     }
 
+    /// Everything that is wrong, a line each: what could not be read, then findings.
+    pub(super) fn problems(&self) -> Vec<String> {
+        self.unreadable.iter().chain(&self.findings).map(line).collect()
+    }
+
     /// Everything as one JSON object.
     pub(super) fn json(&self) -> anyhow::Result<String> {
         Ok(format!("{}\n", serde_json::to_string_pretty(self)?))
@@ -108,7 +116,14 @@ impl Report {
         self.policies += 1;
         let before = self.findings.len();
         let policy = name(object);
-        for problem in problems(object) {
+        let problems = match compiled(object) {
+            Ok(sound) => {
+                self.sound.push(sound);
+                Vec::new()
+            }
+            Err(problems) => problems,
+        };
+        for problem in problems {
             let path = format!("{prefix}{}", problem.path);
             let line = document.line(&path);
             let mut finding = finding(file, Some(line), path, problem.message, problem.kind.category());
@@ -162,9 +177,9 @@ fn name(object: &Value) -> Option<String> {
     Some(object["metadata"]["namespace"].as_str().map_or_else(|| name.to_owned(), |ns| format!("{ns}/{name}")))
 }
 
-/// All problems of one object: of its frame, then of its structure, then, when it has the right structure, of its
-/// meaning.
-fn problems(object: &Value) -> Vec<Problem> {
+/// The policy of one object, or all its problems: of its frame, then of its structure, then, when it has the right
+/// structure, of its meaning.
+fn compiled(object: &Value) -> Result<Policy, Vec<Problem>> {
     let invalid = |path: &str, message: String| Problem { path: path.to_owned(), message, kind: ProblemKind::Invalid };
     let mut found = Vec::new();
     let version = <ScalingPolicy as kube::Resource>::api_version(&());
@@ -180,16 +195,22 @@ fn problems(object: &Value) -> Vec<Problem> {
     let sound = structure.is_empty();
     found.extend(structure.into_iter().map(|violation| invalid(&violation.path, violation.message)));
     if !sound {
-        return found;
+        return Err(found);
     }
-    match serde_json::from_value::<ScalingPolicy>(serde_json::json!({
+    let policy = serde_json::from_value::<ScalingPolicy>(serde_json::json!({
         "apiVersion": version,
         "kind": kind(),
         "metadata": {"name": object["metadata"]["name"].as_str(), "namespace": object["metadata"]["namespace"].as_str()},
         "spec": object["spec"],
-    })) {
-        Ok(policy) => found.extend(policy::compile(&policy).err().into_iter().flatten()),
-        Err(error) => found.push(invalid("spec", format!("cannot be read: {error}"))),
+    }))
+    .map_err(|error| vec![invalid("spec", format!("cannot be read: {error}"))])
+    .and_then(|policy| policy::compile(&policy));
+    match policy {
+        Ok(policy) if found.is_empty() => Ok(policy),
+        Ok(_) => Err(found),
+        Err(problems) => {
+            found.extend(problems);
+            Err(found)
+        }
     }
-    found
 }

@@ -17,6 +17,7 @@ use std::{
 use check::Report;
 
 use super::Failure;
+use crate::policy::Policy;
 
 /// Largest file that is read, in bytes: a thousand policies of the largest size that etcd takes would be more.
 const MAX_BYTES: u64 = 64 << 20;
@@ -62,6 +63,23 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         .map_err(|error| Failure::Environment(format!("standard output cannot be written: {error}")))?;
     eprint!("{}", report.closing());
     Ok(ExitCode::from(report.exit_code()))
+}
+
+/// The one policy of a file, for the commands that follow it; otherwise all that is wrong, a line each.
+pub(super) fn only_policy(file: &Path) -> Result<Policy, Failure> {
+    let name = name_of(file);
+    let text = read(file).map_err(|reason| Failure::Input(format!("{name}: {reason}")))?;
+    let mut report = Report::default();
+    report.file(&name, &text);
+    if report.exit_code() != 0 {
+        let problems = report.problems();
+        return Err(Failure::Input(problems.join("\n")));
+    }
+    let mut policies = report.sound.into_iter();
+    match (policies.next(), policies.next()) {
+        (Some(policy), None) => Ok(policy),
+        _ => Err(Failure::Input(format!("{name}: holds several policies: give a file with one"))),
+    }
 }
 
 fn name_of(file: &Path) -> String {

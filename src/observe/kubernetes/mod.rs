@@ -1,7 +1,7 @@
 //! [io] The cluster through the API server: watches into an index, targets through discovery and `/scale`.
 
-mod index;
-mod objects;
+pub mod index;
+pub mod objects;
 mod target;
 mod watch;
 

@@ -10,9 +10,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
 use k8s_openapi::{
-    ClusterResourceScope, NamespaceResourceScope,
-    api::core::v1::ContainerState,
-    apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
+    ClusterResourceScope, NamespaceResourceScope, api::core::v1::ContainerState,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::Resource;
 use serde::Deserialize;
@@ -542,10 +541,4 @@ pub(super) fn tightest(
             .or(a.memory_bytes)
             .or(b.memory_bytes),
     }
-}
-
-/// A condition by its type.
-#[must_use]
-pub fn condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
-    conditions.iter().find(|c| c.type_ == type_)
 }

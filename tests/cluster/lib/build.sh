@@ -6,7 +6,7 @@
 # version, and the shell functions that build it. A part is built in a folder of its own that is renamed when all of it is
 # there: a folder with the final name is always whole. A lock makes a second caller wait for the first.
 #
-# The Go build cache is private (CACHE/gocache) and is deleted after a build that succeeded: it holds several GB that
+# The Go build cache is private (CACHE/gocache) and is deleted when all that was asked for is there: it holds several GB that
 # nothing reads again, as the programs themselves are cached. After a failure it stays, so that the next try
 # goes on where this one stopped. The module cache is the user's own.
 
@@ -192,15 +192,13 @@ ensure_parts() { # PART...
   exec {lock}>"$(cache_dir)/build.lock"
   flock -n "$lock" || { say "waiting for another build of the same cache …"; flock "$lock"; }
   rm -rf "$(cache_dir)"/bin/.building-* # of a build that was killed: nobody else builds now
-  local built=
   for part in "$@"; do
     keys+=("$(key_of "$part" "$go_version")")
-    [ -d "$(cache_dir)/bin/$part-${keys[-1]}" ] || built=yes
     ensure_part "$part" "${keys[-1]}" || fail "the build of $part failed; what is above says why"
     for name in $(programs_of "$part"); do pairs+=("$name=../$part-${keys[-1]}/$name"); done
     [ "$part" != kwok ] || pairs+=("share=../$part-${keys[-1]}/share")
   done
-  [ -z "$built" ] || rm -rf "$GOCACHE"
+  rm -rf "$GOCACHE"
   link_parts "${pairs[@]}"
   exec {lock}>&-
 }

@@ -18,6 +18,7 @@ start() { # NAME PROGRAM [ARGUMENT...]
   shift
   setsid "$@" >>"$run/logs/$name.log" 2>&1 </dev/null &
   pid=$!
+  disown "$pid" # or bash reports its end
   echo "$pid" >"$run/pids/$name.pid"
   birth_of "$pid" >"$run/pids/$name.birth" || true
 }
@@ -39,6 +40,15 @@ wait_for() { # SECONDS NAME COMMAND...
     alive "$name" || show_log_and_fail "$name" "$name ended while the cluster waited for it"
     [ $SECONDS -lt $end ] || show_log_and_fail "$name" "$name was not ready after $seconds s"
     sleep 0.1
+  done
+}
+
+until_true() { # SECONDS COMMAND...
+  local end=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $end ] || return 1
+    sleep 0.2
   done
 }
 

@@ -28,11 +28,12 @@ check_way() {
 # Only ever our own kubeconfig: the ambient one may be somebody's production.
 kube() { KUBECONFIG=$run/admin.kubeconfig "$bin/kubectl" "$@"; }
 
-# Applies, and remembers for a cluster that outlives this run what is to be taken away again.
+# Applies, and remembers for a cluster that outlives this run what is to be taken away again. Some tries, because a
+# young API server may not know for a moment what it was taught just now (a CRD, say).
 kube_make() { # FILE...
   local file
   for file in "$@"; do
-    kube apply -f "$file" >/dev/null
+    until_true 10 kube apply -f "$file" || kube apply -f "$file" >/dev/null
     [ "$way" != given ] || echo "$file" >>"$run/made"
   done
 }

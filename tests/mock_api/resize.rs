@@ -1,0 +1,80 @@
+//! Sizes of running pods: what goes out, and what a refusal means.
+
+use arbiter::{
+    actuate::{Gate, PodResize, WriteError},
+    decide::{ContainerSize, Resources},
+    observe::kubernetes::PodFacts,
+    policy::Mode,
+    units::Cores,
+};
+use http::Method;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::server::{auto, client, failure, writer};
+
+fn resize() -> PodResize {
+    PodResize {
+        namespace: "shop".into(),
+        name: "web-1".into(),
+        uid: "u".into(),
+        containers: vec![ContainerSize {
+            name: "app".into(),
+            requests: Resources { cpu_cores: Some(Cores(1.2)), memory_bytes: None },
+            limits: Resources::default(),
+        }],
+        trim: false,
+    }
+}
+
+fn pod(uid: &str) -> PodFacts {
+    PodFacts { namespace: "shop".into(), name: "web-1".into(), uid: uid.into(), ..PodFacts::default() }
+}
+
+#[tokio::test]
+async fn one_patch_to_the_subresource_and_never_to_the_pod() {
+    let (client, log) = client(|_| Some((200, json!({"metadata": {"name": "web-1"}}))));
+    writer(client).resize(&resize(), Some(&pod("u")), auto()).await.unwrap();
+    let asked = log.all();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].method, Method::PATCH);
+    assert_eq!(asked[0].path, "/api/v1/namespaces/shop/pods/web-1/resize");
+    assert_eq!(asked[0].body["metadata"]["uid"], "u");
+    assert_eq!(asked[0].body["spec"]["containers"][0]["resources"], json!({"requests": {"cpu": "1200m"}}));
+}
+
+#[tokio::test]
+async fn a_pod_that_is_gone_or_another_is_left_alone() {
+    let (client, log) = client(|_| failure(500, "never asked"));
+    let writer = writer(client);
+    let leaving = PodFacts { deleting: true, ..pod("u") };
+    for current in [None, Some(pod("other")), Some(leaving)] {
+        let error = writer.resize(&resize(), current.as_ref(), auto()).await.unwrap_err();
+        assert!(matches!(error, WriteError::Replaced { .. }), "{error}");
+    }
+    assert!(log.all().is_empty());
+}
+
+#[tokio::test]
+async fn a_quota_or_a_full_node_refuses_and_is_asked_once() {
+    for (code, message) in [
+        (403, "pods \"web-1\" is forbidden: exceeded quota: compute, requested: requests.cpu=200m"),
+        (403, "pods \"web-1\" is forbidden: node has no capacity for it"),
+        (422, "Pod \"web-1\" is invalid: Pod QOS Class may not change as a result of resizing"),
+    ] {
+        let (client, log) = client(move |_| failure(code, message));
+        let error = writer(client).resize(&resize(), Some(&pod("u")), auto()).await.unwrap_err();
+        assert_eq!(error.category(), "refused", "{message}");
+        assert!(error.to_string().contains(message), "{error}");
+        assert_eq!(log.all().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn recommend_resizes_nothing() {
+    let (client, log) = client(|_| Some((200, json!({}))));
+    let gate = Gate { mode: Mode::Recommend, seen: Instant::now() };
+    let error = writer(client).resize(&resize(), Some(&pod("u")), gate).await.unwrap_err();
+    assert_eq!(error.category(), "dropped");
+    assert!(log.all().is_empty());
+}
