@@ -50,7 +50,7 @@ pub struct Signal {
     /// A NATS JetStream consumer, read from the servers' monitoring endpoints. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nats_jet_stream: Option<NatsJetStreamSource>,
-    /// A RabbitMQ queue, read from the management API (not available yet). Default: none.
+    /// A `RabbitMQ` queue, read from the management API (not available yet). Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rabbitmq: Option<RabbitMqSource>,
     /// A Redis list or stream group (not available yet). Default: none.
@@ -153,7 +153,7 @@ pub struct NatsJetStreamSource {
     pub auth_secret_ref: Option<SecretRef>,
 }
 
-/// A RabbitMQ queue.
+/// A `RabbitMQ` queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RabbitMqSource {

@@ -156,7 +156,7 @@ pub struct ScalingPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "OnRival")]
     pub on_rival: Option<OnRival>,
-    /// Whether a StatefulSet whose claims are deleted with its pods (whenScaled: Delete) may shrink (not available
+    /// Whether a `StatefulSet` whose claims are deleted with its pods (whenScaled: Delete) may shrink (not available
     /// yet). Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_volume_deletion: Option<bool>,

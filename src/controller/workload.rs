@@ -97,9 +97,8 @@ impl Workload {
         object: &PolicyObject,
         wishes: &mut Wishes,
     ) -> Result<(), NotReady> {
-        let policy = self.compile(object).map_err(|refused| {
+        let policy = self.compile(object).inspect_err(|_refused| {
             wishes.sources_changed |= context.known.set_policy(&self.key, None);
-            refused
         })?;
         if let Some(target) = policies::target_of(object)
             && let Some(owner) = context.known.owners().get(&target).filter(|owner| **owner != self.key)
@@ -287,9 +286,10 @@ impl Workload {
     fn count(&mut self, context: &Context, kind: WriteKind, error: Option<&WriteError>) {
         context.metrics.count_write(kind.label(), error.map_or("ok", WriteError::category));
         let Some(error) = error else { return };
-        match error {
-            WriteError::Dropped { .. } => tracing::debug!(policy = %self.key, "{error}."),
-            _ => tracing::warn!(policy = %self.key, category = error.category(), "{error}."),
+        if let WriteError::Dropped { .. } = error {
+            tracing::debug!(policy = %self.key, "{error}.")
+        } else {
+            tracing::warn!(policy = %self.key, category = error.category(), "{error}.")
         }
         let reason = match error {
             WriteError::Forbidden { .. } => "Forbidden",
@@ -311,7 +311,7 @@ impl Workload {
         let remark = look
             .members
             .by_selector_only
-            .then(|| "its pods are told by labels alone, since no owner reference of theirs leads to it");
+            .then_some("its pods are told by labels alone, since no owner reference of theirs leads to it");
         let view = View::Decided(Decided {
             policy,
             snapshot: &look.snapshot,

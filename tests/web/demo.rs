@@ -64,7 +64,9 @@ async fn a_day_side_by_side() {
     by_keyboard(&tab).await;
     tab.value::<bool>("[...document.querySelectorAll('.segments button')].at(-1).click() ?? true").await;
     tab.until("the end", "document.querySelector('.summary table')").await;
-    for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark"), (760, "light"), (1920, "dark")] {
+    for (width, scheme) in
+        [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark"), (760, "light"), (1920, "dark")]
+    {
         tab.resize(width, scheme).await;
         tokio::time::sleep(std::time::Duration::from_millis(600)).await;
         assert_eq!(tab.sideways().await, 0, "the page is wider than {width}");
@@ -81,7 +83,9 @@ async fn a_day_side_by_side() {
 async fn marks(tab: &crate::browser::Tab) {
     for kind in ["line.demand", "line.capacity", "line.ready", "line.desired", "line.measured", "band"] {
         let drawn: usize = tab
-            .value(&format!("[...document.querySelectorAll('.plots path.{kind}')].filter((p) => p.getTotalLength() > 20).length"))
+            .value(&format!(
+                "[...document.querySelectorAll('.plots path.{kind}')].filter((p) => p.getTotalLength() > 20).length"
+            ))
             .await;
         // Only arbiter plans: the headroom's band is on its side alone.
         assert_eq!(drawn, if kind == "band" { 1 } else { 2 }, "{kind}");
@@ -130,7 +134,11 @@ fn without_a_page_only_the_summary_is_printed() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.starts_with("On the same load arbiter paid $"), "{text}");
-    assert_eq!(text.lines().filter(|line| line.trim_start().starts_with("arbiter") || line.contains("HPA at")).count(), 3, "{text}");
+    assert_eq!(
+        text.lines().filter(|line| line.trim_start().starts_with("arbiter") || line.contains("HPA at")).count(),
+        3,
+        "{text}"
+    );
     assert!(output.stderr.is_empty(), "progress is for terminals only");
 }
 

@@ -61,8 +61,18 @@ fn board() -> Arc<Board> {
     let plain = "demand 7.4 cores, planned with 10 % headroom for 8.1; 9 × 1.2 cores carry 8.8, 8 would carry 7.8";
     for (name, message, reason, fight) in [
         ("checkout", plain, "CpuDemand", None),
-        ("encode", "2,140 items wait; 12 replicas drain them in 26 s (target 30 s), 11 would take 41 s", "BacklogDeadline", None),
-        ("front", "replica 7 has been idle for 5 min 20 s; it leaves in 4 min 40 s if demand stays", "HoldingForDemand", None),
+        (
+            "encode",
+            "2,140 items wait; 12 replicas drain them in 26 s (target 30 s), 11 would take 41 s",
+            "BacklogDeadline",
+            None,
+        ),
+        (
+            "front",
+            "replica 7 has been idle for 5 min 20 s; it leaves in 4 min 40 s if demand stays",
+            "HoldingForDemand",
+            None,
+        ),
         ("search", plain, "CpuDemand", Some("HPA `search` changed replicas 6 → 9 at 12:03:11: third time in 15 min")),
         (HOSTILE, HOSTILE, "SignalsStale", None),
     ] {
@@ -104,7 +114,10 @@ async fn workloads_are_found_and_read_without_a_mouse() {
     tab.press("Enter").await;
     tab.until("the explain table", "document.querySelector('dialog[open] table tr.chosen')").await;
     tab.press("Escape").await;
-    tab.value::<bool>("(document.querySelector('#filter').value = '', document.querySelector('#filter').focus(), true)").await;
+    tab.value::<bool>(
+        "(document.querySelector('#filter').value = '', document.querySelector('#filter').focus(), true)",
+    )
+    .await;
     tab.press("ArrowDown").await;
     tab.until("the whole list", "document.querySelectorAll('#workloads [role=option]').length === 5").await;
     for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")] {
