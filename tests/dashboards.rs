@@ -1,7 +1,5 @@
 //! The dashboards and alerts name only metrics that exist, and every alert has its line in the docs.
 
-#![expect(clippy::panic, reason = "a test fails by panicking")]
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

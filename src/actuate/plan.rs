@@ -1,6 +1,6 @@
 //! Which running pods to resize, and to what: pure.
 //!
-//! A pod is left alone when the API server or the kubelet could not or should not do it: BestEffort pods, pods with
+//! A pod is left alone when the API server or the kubelet could not or should not do it: `BestEffort` pods, pods with
 //! `spec.resources` of their own, a change of the quality-of-service class, a limit that would vanish or appear, a
 //! resource whose change restarts the container, memory below what is in use. A pod whose resize is pending, or was
 //! refused, is not asked again every tick.

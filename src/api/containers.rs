@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{quantity, quantity::IntOrText, rules};
+use super::{quantity, quantity::IntOrText, rules_at, text};
 
 /// What happens to limits when requests move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,7 +19,7 @@ pub enum Limits {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ContainerRule {
     /// Name of the container in the pod template, or `*` for every container that is not named.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"))]
+    #[schemars(schema_with = "text::container")]
     pub name: String,
     /// Bounds of the CPU request. Default: not bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +36,8 @@ pub struct ContainerRule {
 
 /// Bounds of one resource.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("x-kubernetes-validations" = rules(&[(
+#[schemars(extend("x-kubernetes-validations" = rules_at(&[(
+    ".min",
     "!has(self.min) || !has(self.max) || !isQuantity(string(self.min)) || !isQuantity(string(self.max)) || \
      !quantity(string(self.min)).isGreaterThan(quantity(string(self.max)))",
     "min must not be more than max",

@@ -25,6 +25,7 @@ mod spec;
 mod status;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use behavior::{Behavior, DirectionRules, RateLimit, RateLimitType, SelectPolicy};
 pub use containers::{ContainerRule, Limits, SizeRange};
@@ -50,4 +51,10 @@ pub const GROUP: &str = "autoscaling.arbiter.io";
 /// Rules for `x-kubernetes-validations`, from pairs of CEL rule and message.
 fn rules(pairs: &[(&str, &str)]) -> serde_json::Value {
     pairs.iter().map(|(rule, message)| serde_json::json!({"rule": rule, "message": message})).collect()
+}
+
+/// The same, with the field below that the message is about.
+fn rules_at(triples: &[(&str, &str, &str)]) -> serde_json::Value {
+    let rule = |(field, rule, message): &(&str, &str, &str)| serde_json::json!({"rule": rule, "message": message, "fieldPath": field});
+    triples.iter().map(rule).collect()
 }

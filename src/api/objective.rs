@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::text;
 
 /// The price of a missing core against an idle one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,17 +44,11 @@ pub struct LatencyObjective {
     #[schemars(length(min = 1, max = 63))]
     pub signal: String,
     /// Time within which a request counts as good: a duration such as 250ms.
-    #[schemars(
-        length(min = 2, max = 32),
-        regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"),
-        extend("x-kubernetes-validations" = rules(&[
-            ("duration(self) > duration('0s')", "must be more than 0, for example 250ms"),
-        ]))
-    )]
+    #[schemars(schema_with = "text::duration_over_zero")]
     pub target: String,
     /// Share of requests that are to be good, between 0 and 1, as text. Default: "0.99".
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 12), regex(pattern = r"^0?\.[0-9]*[1-9][0-9]*$"))]
+    #[schemars(schema_with = "text::share")]
     pub objective: Option<String>,
 }
 
@@ -66,13 +60,7 @@ pub struct BacklogObjective {
     #[schemars(length(min = 1, max = 63))]
     pub signal: String,
     /// Time in which what waits is to be drained: a duration such as 30s.
-    #[schemars(
-        length(min = 2, max = 32),
-        regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"),
-        extend("x-kubernetes-validations" = rules(&[
-            ("duration(self) >= duration('1s')", "must be at least 1s, for example 30s"),
-        ]))
-    )]
+    #[schemars(schema_with = "text::duration_from_1s")]
     pub drain_within: String,
 }
 

@@ -45,7 +45,7 @@ pub(super) fn positive_quantity(_: &mut SchemaGenerator) -> Schema {
         "maxLength": 32,
         "x-kubernetes-validations": rules(&[
             ("isQuantity(string(self))", "must be a quantity: a number with an optional suffix, for example 250m, 1.5 or 512Mi"),
-            ("!isQuantity(string(self)) || quantity(string(self)).sign() > 0", "must be more than 0"),
+            ("!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))", "must be more than 0"),
         ]),
     })
 }
@@ -58,7 +58,7 @@ pub(super) fn share_quantity(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-validations": rules(&[
             ("isQuantity(string(self))", "must be a quantity: a share such as \"0.1\" or 100m"),
             (
-                "!isQuantity(string(self)) || (quantity(string(self)).sign() >= 0 && quantity(string(self)).isLessThan(quantity('1')))",
+                "!isQuantity(string(self)) || (!quantity(string(self)).isLessThan(quantity('0')) && quantity(string(self)).isLessThan(quantity('1')))",
                 "must be a share from 0 to below 1, for example \"0.1\"",
             ),
         ]),

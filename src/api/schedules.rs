@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::text;
 
 /// A floor of the replica count that returns with the calendar.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -13,13 +13,7 @@ pub struct Schedule {
     #[schemars(length(min = 9, max = 120))]
     pub cron: String,
     /// How long it lasts: a duration such as 10h.
-    #[schemars(
-        length(min = 2, max = 32),
-        regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"),
-        extend("x-kubernetes-validations" = rules(&[
-            ("duration(self) >= duration('1m')", "must be at least 1m, for example 10h"),
-        ]))
-    )]
+    #[schemars(schema_with = "text::duration_from_1m")]
     pub duration: String,
     /// Time zone of the cron fields, as the tz database names it, for example Europe/Paris. Default: UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]

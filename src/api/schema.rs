@@ -93,9 +93,8 @@ fn check_type(schema: &Value, value: &Value, path: &str, found: &mut Vec<Violati
         _ if schema["x-kubernetes-int-or-string"] == true => {
             if is_whole || value.is_string() {
                 return;
-            } else {
-                "a whole number or text"
             }
+            "a whole number or text"
         }
         Some("object") if !value.is_object() => "a map of fields",
         Some("array") if !value.is_array() => "a list",

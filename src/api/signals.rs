@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::{rules, rules_at, text};
 
 /// What a signal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -33,21 +33,10 @@ pub enum OnAbsent {
 /// One signal: a role and exactly one source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules(&[
-    (
-        "[has(self.prometheus), has(self.prometheusHistogram), has(self.natsJetStream), has(self.rabbitmq), \
-         has(self.redis), has(self.externalMetric)].filter(given, given).size() == 1",
-        "must have exactly one source: prometheus, prometheusHistogram, natsJetStream, rabbitmq, redis or externalMetric",
-    ),
-    ("!has(self.prometheusHistogram) || self.role == 'Latency'", "prometheusHistogram measures latency: set role: Latency"),
-    (
-        "!(has(self.natsJetStream) || has(self.rabbitmq) || has(self.redis)) || self.role == 'Backlog'",
-        "natsJetStream, rabbitmq and redis count waiting work: set role: Backlog",
-    ),
-])))]
+#[schemars(extend("x-kubernetes-validations" = Signal::rules()))]
 pub struct Signal {
     /// Name of the signal, unique within the policy; objectives, status and metrics use it.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(schema_with = "text::label")]
     pub name: String,
     /// What the number means: Demand (work arriving per second), Backlog (work waiting, in items), Latency (seconds)
     /// or Saturation (how full something is, as a share).
@@ -61,7 +50,7 @@ pub struct Signal {
     /// A NATS JetStream consumer, read from the servers' monitoring endpoints. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nats_jet_stream: Option<NatsJetStreamSource>,
-    /// A RabbitMQ queue, read from the management API (not available yet). Default: none.
+    /// A `RabbitMQ` queue, read from the management API (not available yet). Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rabbitmq: Option<RabbitMqSource>,
     /// A Redis list or stream group (not available yet). Default: none.
@@ -81,6 +70,31 @@ pub struct Signal {
     pub survives_zero: Option<bool>,
 }
 
+impl Signal {
+    fn rules() -> serde_json::Value {
+        let mut all = rules(&[(
+            "[has(self.prometheus), has(self.prometheusHistogram), has(self.natsJetStream), has(self.rabbitmq), \
+             has(self.redis), has(self.externalMetric)].exists_one(given, given)",
+            "must have exactly one source: prometheus, prometheusHistogram, natsJetStream, rabbitmq, redis or \
+             externalMetric",
+        )]);
+        let roles = rules_at(&[
+            (
+                ".role",
+                "!has(self.prometheusHistogram) || self.role == 'Latency'",
+                "prometheusHistogram measures latency: set role: Latency",
+            ),
+            (
+                ".role",
+                "!(has(self.natsJetStream) || has(self.rabbitmq) || has(self.redis)) || self.role == 'Backlog'",
+                "natsJetStream, rabbitmq and redis count waiting work: set role: Backlog",
+            ),
+        ]);
+        all.as_array_mut().into_iter().for_each(|list| list.extend(roles.as_array().into_iter().flatten().cloned()));
+        all
+    }
+}
+
 /// An instant PromQL query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PrometheusSource {
@@ -91,13 +105,14 @@ pub struct PrometheusSource {
 
 /// A latency histogram in Prometheus.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("x-kubernetes-validations" = rules(&[(
+#[schemars(extend("x-kubernetes-validations" = rules_at(&[(
+    ".metric",
     "!self.metric.endsWith('_bucket') && !self.metric.endsWith('_count') && !self.metric.endsWith('_sum')",
-    "metric is the histogram's base name: leave out _bucket, _count or _sum",
+    "is the histogram's base name: leave out _bucket, _count or _sum",
 )])))]
 pub struct PrometheusHistogramSource {
     /// Base name of the histogram, in seconds, without `_bucket`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"))]
+    #[schemars(schema_with = "text::metric")]
     pub metric: String,
     /// Label values that select the series, all of which must match. Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -111,13 +126,7 @@ pub struct PrometheusHistogramSource {
     pub matchers: BTreeMap<String, String>,
     /// Window of the rate: a duration such as 1m, at least four scrape intervals. Default: 1m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 2, max = 32),
-        regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"),
-        extend("x-kubernetes-validations" = rules(&[
-            ("duration(self) >= duration('5s') && duration(self) <= duration('1h')", "must be from 5s to 1h"),
-        ]))
-    )]
+    #[schemars(schema_with = "text::window")]
     pub window: Option<String>,
 }
 
@@ -127,33 +136,29 @@ pub struct PrometheusHistogramSource {
 pub struct NatsJetStreamSource {
     /// Base URLs of the servers' monitoring endpoints, for example `http://nats.memes:8222`; all are asked, the
     /// consumer leader's answer counts.
-    #[schemars(
-        length(min = 1, max = 16),
-        inner(length(max = 253), regex(pattern = r"^https?://[^/?#@\s]+/?$")),
-        extend("x-kubernetes-list-type" = "set")
-    )]
+    #[schemars(schema_with = "text::base_urls")]
     pub monitoring_urls: Vec<String>,
     /// NATS account. Default: "$G".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub account: Option<String>,
     /// Name of the stream.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[^\s.*>/\\]+$"))]
+    #[schemars(schema_with = "text::jetstream_name")]
     pub stream: String,
     /// Name of the durable consumer.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[^\s.*>/\\]+$"))]
+    #[schemars(schema_with = "text::jetstream_name")]
     pub consumer: String,
     /// Secret with the credentials of the monitoring endpoints (not available yet). Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_secret_ref: Option<SecretRef>,
 }
 
-/// A RabbitMQ queue.
+/// A `RabbitMQ` queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RabbitMqSource {
     /// Base URL of the management API, for example `http://rabbitmq.memes:15672`.
-    #[schemars(length(max = 253), regex(pattern = r"^https?://[^/?#@\s]+/?$"))]
+    #[schemars(schema_with = "text::base_url")]
     pub management_url: String,
     /// Virtual host. Default: "/".
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,7 +181,7 @@ pub struct RabbitMqSource {
 )])))]
 pub struct RedisSource {
     /// Host and port, for example `redis.memes:6379`.
-    #[schemars(length(max = 253), regex(pattern = r"^[^/?#@\s]+:[0-9]+$"))]
+    #[schemars(schema_with = "text::address")]
     pub address: String,
     /// Number of the database. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    behavior::Behavior, containers::ContainerRule, objective::Objective, resize::Resize, rules, schedules::Schedule,
-    signals::Signal, status::ScalingPolicyStatus,
+    behavior::Behavior, containers::ContainerRule, objective::Objective, resize::Resize, rules_at, schedules::Schedule,
+    signals::Signal, status::ScalingPolicyStatus, text,
 };
 
 /// Whether anything is written.
@@ -68,36 +68,40 @@ pub enum OnRival {
     printcolumn(
         name = "CPU",
         type_ = "string",
-        json_path = ".status.containers[*].desired.requests.cpu",
-        description = "Decided CPU requests of the containers"
+        json_path = ".status.containers[0].desired.requests.cpu",
+        description = "Decided CPU request of the first container"
     ),
     printcolumn(
         name = "Memory",
         type_ = "string",
-        json_path = ".status.containers[*].desired.requests.memory",
-        description = "Decided memory requests of the containers"
+        json_path = ".status.containers[0].desired.requests.memory",
+        description = "Decided memory request of the first container"
     ),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.decision.reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules(&[
+#[schemars(extend("x-kubernetes-validations" = rules_at(&[
     (
+        ".objective.latency.signal",
         "!has(self.objective) || !has(self.objective.latency) || \
          (has(self.signals) && self.signals.exists(s, s.name == self.objective.latency.signal && s.role == 'Latency'))",
-        "objective.latency.signal must be the name of an entry of signals with role: Latency",
+        "must be the name of an entry of signals with role: Latency",
     ),
     (
+        ".objective.backlog.signal",
         "!has(self.objective) || !has(self.objective.backlog) || \
          (has(self.signals) && self.signals.exists(s, s.name == self.objective.backlog.signal && s.role == 'Backlog'))",
-        "objective.backlog.signal must be the name of an entry of signals with role: Backlog",
+        "must be the name of an entry of signals with role: Backlog",
     ),
     (
+        ".onSignalLoss.minReplicas",
         "!has(self.onSignalLoss) || !has(self.replicas) || !has(self.replicas.max) || \
          self.onSignalLoss.minReplicas <= self.replicas.max",
-        "onSignalLoss.minReplicas must not be more than replicas.max",
+        "must not be more than replicas.max",
     ),
     (
+        ".schedules",
         "!has(self.schedules) || !has(self.replicas) || !has(self.replicas.max) || \
          self.schedules.all(s, s.minReplicas <= self.replicas.max)",
         "minReplicas of a schedule must not be more than replicas.max",
@@ -152,7 +156,7 @@ pub struct ScalingPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "OnRival")]
     pub on_rival: Option<OnRival>,
-    /// Whether a StatefulSet whose claims are deleted with its pods (whenScaled: Delete) may shrink (not available
+    /// Whether a `StatefulSet` whose claims are deleted with its pods (whenScaled: Delete) may shrink (not available
     /// yet). Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_volume_deletion: Option<bool>,
@@ -161,27 +165,28 @@ pub struct ScalingPolicySpec {
 /// The object that is scaled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules(&[(
+#[schemars(extend("x-kubernetes-validations" = rules_at(&[(
+    ".kind",
     "!(self.kind in ['DaemonSet', 'Job', 'CronJob', 'Pod'])",
     "has no replica count to decide: name a Deployment, a StatefulSet or another kind with a scale subresource",
 )])))]
 pub struct TargetRef {
     /// For example `apps/v1`.
-    #[schemars(length(max = 128), regex(pattern = r"^([a-z0-9.-]+/)?v[0-9][a-z0-9]*$"))]
+    #[schemars(schema_with = "text::api_version")]
     pub api_version: String,
     /// For example Deployment.
-    #[schemars(length(max = 63), regex(pattern = r"^[A-Z][A-Za-z0-9]*$"))]
+    #[schemars(schema_with = "text::kind")]
     pub kind: String,
     /// Name of the object.
-    #[schemars(length(max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(schema_with = "text::object")]
     pub name: String,
 }
 
 /// Bounds of the replica count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("x-kubernetes-validations" = rules(&[
-    ("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be more than max"),
-    ("!has(self.min) || has(self.max) || self.min <= 10", "max is 10 unless given: set max to at least min"),
+#[schemars(extend("x-kubernetes-validations" = rules_at(&[
+    (".min", "!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be more than max"),
+    (".min", "!has(self.min) || has(self.max) || self.min <= 10", "max is 10 unless given: set max to at least min"),
 ])))]
 pub struct Replicas {
     /// Fewest replicas; 0 is not available yet. Default: 1.
@@ -200,13 +205,7 @@ pub struct Replicas {
 pub struct SignalLoss {
     /// How long signals must be gone: a duration such as 5m. Default: 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 2, max = 32),
-        regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"),
-        extend("x-kubernetes-validations" = rules(&[
-            ("duration(self) >= duration('10s')", "must be at least 10s, for example 5m"),
-        ]))
-    )]
+    #[schemars(schema_with = "text::duration_from_10s")]
     pub after: Option<String>,
     /// At least this many replicas run from then on.
     #[schemars(range(min = 1, max = 1_000_000))]

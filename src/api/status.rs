@@ -15,7 +15,7 @@ pub struct ScalingPolicyStatus {
     /// Generation of the spec that the rest of the status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Conditions: Ready, SignalsFresh, InControl, Limited (the only one whose True is bad), ObjectiveReachable.
+    /// Conditions: Ready, `SignalsFresh`, `InControl`, Limited (the only one whose True is bad), `ObjectiveReachable`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -108,7 +108,7 @@ pub struct SignalStatus {
 /// Another autoscaler that was stood down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DisplacedStatus {
-    /// Its kind, for example HorizontalPodAutoscaler.
+    /// Its kind, for example `HorizontalPodAutoscaler`.
     pub kind: String,
     /// Its name.
     pub name: String,

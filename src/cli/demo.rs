@@ -92,7 +92,7 @@ fn prepare(args: &Args) -> anyhow::Result<Demo> {
         Contestant {
             name: "hpa70".to_owned(),
             title: "HPA at 70 %".to_owned(),
-            subtitle: "HorizontalPodAutoscaler on CPU: replicas only".to_owned(),
+            subtitle: "autoscaling/v2 on CPU: replicas only".to_owned(),
             controller: controller("hpa70", &scenario)?,
         },
         Contestant {
@@ -251,6 +251,6 @@ fn summary(status: &Status) -> String {
     }
     let cut =
         if status.finished { String::new() } else { format!("Cut short after {:.1} h of the day. ", played / 3600.0) };
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<String> = table.lines().map(|line| line.trim().to_owned()).collect();
     format!("{cut}{}\n\n{}\n", status.sentence, lines.join("\n"))
 }

@@ -110,9 +110,8 @@ impl Workload {
         object: &PolicyObject,
         wishes: &mut Wishes,
     ) -> Result<(), NotReady> {
-        let policy = self.compile(object).map_err(|refused| {
+        let policy = self.compile(object).inspect_err(|_refused| {
             wishes.sources_changed |= context.known.set_policy(&self.key, None);
-            refused
         })?;
         if let Some(target) = policies::target_of(object)
             && let Some(owner) = context.known.owners().get(&target).filter(|owner| **owner != self.key)
@@ -317,10 +316,16 @@ impl Workload {
             return;
         };
         let (reason, again) = match error {
-            WriteError::Dropped { .. } => return tracing::debug!(policy = %self.key, "{error}."),
             WriteError::Forbidden { .. } => ("Forbidden", Some(now + FORBIDDEN)),
             WriteError::Refused { .. } => ("WriteRefused", None),
-            _ => return tracing::warn!(policy = %self.key, category = error.category(), "{error}."),
+            WriteError::Dropped { .. } => {
+                tracing::debug!(policy = %self.key, "{error}.");
+                return;
+            }
+            _ => {
+                tracing::warn!(policy = %self.key, category = error.category(), "{error}.");
+                return;
+            }
         };
         let message = error.to_string();
         let known = self.refusals.insert(kind, Refused { reason, message: message.clone(), again });
@@ -341,7 +346,7 @@ impl Workload {
         let remark = look
             .members
             .by_selector_only
-            .then(|| "its pods are told by labels alone, since no owner reference of theirs leads to it");
+            .then_some("its pods are told by labels alone, since no owner reference of theirs leads to it");
         let view = View::Decided(Decided {
             policy,
             snapshot: &look.snapshot,

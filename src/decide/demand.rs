@@ -21,10 +21,14 @@ const TICK: f64 = 15.0;
 pub(super) const PEAK_HALF_LIFE: f64 = 86_400.0;
 /// Idle cost of a pod before it was measured, and how sure that is (model: .03 ± .06 core; scaled down for small pods).
 const IDLE_PRIOR: f64 = 0.03;
+/// No idle cost is believed beyond this many cores (a busy runtime with nothing to do), nor this share of the pod's request: replicas follow the load, so a fit
+/// can mistake work for idle cost, and capacity would vanish.
+const IDLE_MOST: f64 = 0.15;
+const IDLE_SHARE: f64 = 0.3;
 /// Share of what is known that a tick at peak load replaces.
 const FORGET: f64 = 0.004;
-/// What remains of the sums after a reset or a new template.
-const KEEP_ON_RESET: f64 = 0.02;
+/// What remains of the sums after a new template.
+const KEEP_ON_TEMPLATE: f64 = 0.02;
 /// Throttled share from which usage is only a lower bound.
 pub(super) const THROTTLED: f64 = 0.05;
 /// Gain per tick of the average of one-sided surprise.
@@ -53,6 +57,8 @@ pub(super) struct Identifier {
     sigma: f64,
     /// One-sidedness of surprise, -1..1.
     surprise: f64,
+    /// Work per unit that usage alone implies, averaged over minutes; 0: none yet.
+    implied: f64,
     /// Decayed peak of the Demand signal.
     rate_peak: f64,
     /// Decayed peak of usage.
@@ -80,6 +86,7 @@ impl Default for Identifier {
             work_prior: 0.0,
             sigma: 0.05,
             surprise: 0.0,
+            implied: 0.0,
             rate_peak: 0.0,
             usage_peak: 0.0,
             demand_peak: 0.0,
@@ -206,13 +213,26 @@ impl Identifier {
         }
     }
 
-    /// Keeps what was learned as a prior only: the workload is another one now.
+    /// Keeps what was learned as a prior: the workload may be another one now.
     fn forget(&mut self) {
-        for sum in [&mut self.nn, &mut self.nl, &mut self.ll, &mut self.nu, &mut self.lu] {
-            *sum *= KEEP_ON_RESET;
-        }
+        self.shrink_sums(KEEP_ON_TEMPLATE);
         if self.work > 0.0 {
             self.work_prior = self.work;
+        }
+    }
+
+    /// Begins anew from what usage has shown lately: all that was known was wrong to the same side for minutes.
+    fn begin_anew(&mut self) {
+        self.shrink_sums(0.0);
+        if self.implied > 0.0 {
+            self.work_prior = self.implied;
+            self.work = self.implied;
+        }
+    }
+
+    fn shrink_sums(&mut self, keep: f64) {
+        for sum in [&mut self.nn, &mut self.nl, &mut self.ll, &mut self.nu, &mut self.lu] {
+            *sum *= keep;
         }
         self.surprise = 0.0;
     }
@@ -250,31 +270,34 @@ impl Identifier {
         self.lu = self.lu * keep + weight * rate * usage;
         if sample.settled && excited > 0.1 {
             let sign = if error.abs() > 0.1 * usage { error.signum() } else { 0.0 };
-            self.surprise += (SURPRISE_GAIN * ticks).min(1.0) * (sign - self.surprise);
+            let gain = (SURPRISE_GAIN * ticks).min(1.0);
+            self.surprise += gain * (sign - self.surprise);
+            let implied = ((usage - self.idle * n) / rate).max(0.0);
+            self.implied += if self.implied > 0.0 { gain * (implied - self.implied) } else { implied };
             if self.surprise.abs() > SURPRISE_RESET {
-                self.forget();
+                self.begin_anew();
             }
         }
-        self.solve(usage / n, idle_prior);
+        self.solve((usage / n).min(IDLE_MOST).min(IDLE_SHARE * pod), idle_prior);
         if sample.settled {
             let noise = (error.abs() * 1.25 / floor).min(4.0 * self.sigma);
             self.sigma = (self.sigma + 0.01 * ticks.min(4.0) * (noise - self.sigma)).clamp(0.02, 0.3);
         }
     }
 
-    /// Solves the normal equations with the prior as ridge, inside `0 ≤ a ≤ U/n`, `b ≥ .05 b0`.
-    fn solve(&mut self, usage_per_pod: f64, idle_prior: f64) {
+    /// Solves the normal equations with the prior as ridge, inside `0 ≤ a ≤ most`, `b ≥ .05 b0`.
+    fn solve(&mut self, idle_most: f64, idle_prior: f64) {
         let (idle_sure, work_sure) = (1.0 / square(2.0 * idle_prior), 1.0 / square(0.5 * self.work_prior));
         let (m11, m22) = (self.nn + idle_sure, self.ll + work_sure);
         let (r1, r2) = (self.nu + idle_sure * idle_prior, self.lu + work_sure * self.work_prior);
         let det = m11 * m22 - self.nl * self.nl;
         if !(det > 0.0 && det.is_finite()) {
-            self.forget();
+            self.begin_anew();
             return;
         }
         let idle = (r1 * m22 - self.nl * r2) / det;
         let work = (m11 * r2 - self.nl * r1) / det;
-        self.idle = idle.clamp(0.0, usage_per_pod.max(0.0));
+        self.idle = idle.clamp(0.0, idle_most.max(0.0));
         let work = if self.idle == idle { work } else { (r2 - self.nl * self.idle) / m22 };
         self.work = work.clamp(0.05 * self.work_prior, 1e3 * self.work_prior);
     }

@@ -70,9 +70,8 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
         return explain::at_zero(snapshot, signals);
     }
 
-    let pod = plan::pod(snapshot, policy, &sample, memory);
     memory.demand.learn(&sample, &signals);
-    let plan = plan::plan(policy, &sample, &signals, pod, memory);
+    let plan = plan::plan(snapshot, policy, &sample, &signals, memory);
 
     let saturation = plan::saturation(policy, &sample, &signals, &plan, memory);
     let hold = plan::hold(policy, &plan);

@@ -78,7 +78,7 @@ impl Plan {
 }
 
 /// The pod's size at this tick.
-pub(super) fn pod(snapshot: &Snapshot, policy: &Policy, sample: &Sample, memory: &mut Memory) -> Pod {
+fn pod(snapshot: &Snapshot, policy: &Policy, sample: &Sample, memory: &mut Memory) -> Pod {
     let template = sample.template.unwrap_or(0.0);
     let fit = |asked: f64| if template > 0.0 { containers::fit(snapshot, policy, template, asked) } else { asked };
     let size = memory.vertical.begin(sample, policy, &fit).unwrap_or_else(|| {
@@ -90,13 +90,26 @@ pub(super) fn pod(snapshot: &Snapshot, policy: &Policy, sample: &Sample, memory:
 }
 
 /// Demand, backlog and capacity of this tick.
-pub(super) fn plan(policy: &Policy, sample: &Sample, signals: &Signals, pod: Pod, memory: &mut Memory) -> Plan {
+pub(super) fn plan(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    sample: &Sample,
+    signals: &Signals,
+    memory: &mut Memory,
+) -> Plan {
+    let mut pod = self::pod(snapshot, policy, sample, memory);
     let demand = memory.demand.estimate(sample, signals);
     let nothing = Demand { cores: 0.0, from: super::demand::From::Backlog, idle: 0.0, work: memory.demand.work() };
     let reckoned = demand.unwrap_or(nothing);
     let imbalance = memory.demand.imbalance;
     let capacity = Capacity::of_tick(policy, &reckoned, imbalance, &mut memory.capacity);
     memory.queue.learn(sample, signals, reckoned.idle);
+    if let Some(larger) = outgrown(snapshot, policy, sample, signals, &capacity, pod, reckoned.cores) {
+        memory.counters.rescale(capacity.of(larger) / capacity.of(pod.size));
+        memory.vertical.resize(larger, sample.t);
+        memory.sizes.clear();
+        pod.size = larger;
+    }
     let backlog = memory.queue.plan(sample, signals, policy, &capacity, pod.size);
     let k = capacity.of(pod.size);
     // Waiting work is the only objective: what it asks for replaces utilization while its signal can be used.
@@ -117,6 +130,37 @@ pub(super) fn plan(policy: &Policy, sample: &Sample, signals: &Signals, pod: Pod
         backlog_binds,
         capacity: (demand.is_some() || backlog.is_some()).then_some(capacity),
     }
+}
+
+/// The size that demand needs when even the most replicas of the present size do not carry it. Regrets would find it
+/// too, but growth does not wait.
+fn outgrown(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    sample: &Sample,
+    signals: &Signals,
+    capacity: &Capacity,
+    pod: Pod,
+    demand: f64,
+) -> Option<f64> {
+    let most = f64::from(limits::bounds(policy).1);
+    let still = !signals.blocked_by.is_empty() || sample.rollout_age.is_some();
+    if !capacity.sizes_managed || still || pod.template <= 0.0 || most * capacity.of(pod.size) >= demand {
+        return None;
+    }
+    let largest = pod.size.max(size::LARGEST).max(largest_named(policy));
+    let fit = |r: f64| containers::fit(snapshot, policy, pod.template, r);
+    let larger = super::capacity::lattice().into_iter().filter(|r| *r > 1.01 * pod.size && *r <= 1.001 * largest);
+    let fitting: Vec<f64> = larger.filter(|r| (fit(*r) / r - 1.0).abs() < 0.05).collect();
+    let enough = fitting.iter().copied().find(|r| most * capacity.of(*r) >= size::PEAK_MARGIN * demand);
+    enough.or(fitting.last().copied()).map(fit)
+}
+
+/// Whether pods are on their way to a larger size: the count does not shrink before they have it.
+fn resizing(sample: &Sample, memory: &Memory) -> bool {
+    memory.vertical.asked_since().is_some_and(|(asked, since)| {
+        sample.t - since <= RESIZE_PATIENCE && sample.groups.iter().any(|(n, r, _)| *n > 0.0 && *r < 0.98 * asked)
+    })
 }
 
 /// Work that pods do not carry because they are smaller than asked and will stay so: their raise is refused, or is not
@@ -225,8 +269,11 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
         && sample.rollout_age.is_none()
         && asked.saturation.cause.is_none()
         && asked.foreign.rival.is_none()
+        && !resizing(sample, memory)
         && plan.is_known();
-    let mut wanted = if may_shrink { model } else { model.max(current) };
+    // What runs is held, also when a smaller count was decided a moment ago and is not written yet.
+    let runs = if policy.mode == crate::policy::Mode::Auto { current.max(spec) } else { current };
+    let mut wanted = if may_shrink { model } else { model.max(runs) };
     let floors = [
         asked.saturation.floor,
         asked.foreign.floor,
@@ -298,7 +345,8 @@ pub(super) fn sizes(
     saturation: &Saturation,
     count: &Count,
 ) -> Sizes {
-    let frozen = !signals.blocked_by.is_empty() || sample.rollout_age.is_some() || saturation.cause.is_some();
+    let still = !signals.blocked_by.is_empty() || sample.rollout_age.is_some();
+    let frozen = still || saturation.cause.is_some();
     let template = plan.pod.template;
     let fit = |asked: f64| containers::fit(snapshot, policy, template, asked);
     let mut leader = None;
@@ -321,6 +369,8 @@ pub(super) fn sizes(
             admissible: &admissible,
             fit: &fit,
             frozen,
+            still,
+            saturated: saturation.cause.is_some(),
             growing: f64::from(count.decided) > sample.ready,
         };
         asked = memory.vertical.trim(&look);
@@ -330,7 +380,6 @@ pub(super) fn sizes(
             .map(|(size, until)| (containers::share_cpu(snapshot, policy, template, size), size, until));
     }
     let cpu = containers::share_cpu(snapshot, policy, template, asked);
-    let still = !signals.blocked_by.is_empty() || sample.rollout_age.is_some();
     let (sized, told) = containers::sizes(snapshot, policy, sample, &cpu, &mut memory.peaks, still);
     Sizes { containers: sized, asked, boost, leader, before: plan.pod.size, memory: told }
 }

@@ -33,7 +33,9 @@ const LEAST_UTILIZATION: f64 = 0.2;
 /// A missing pod must cost this many times its price.
 const PAYS: f64 = 4.0;
 /// `max` replicas must carry the peak with this margin.
-const PEAK_MARGIN: f64 = 1.3;
+pub(super) const PEAK_MARGIN: f64 = 1.3;
+/// The farthest that one change goes: all pods have the new size for a moment before the count follows.
+const OCTAVE: f64 = 2.0 * 1.001;
 /// The largest size that is chosen unless the policy names a larger one, cores.
 pub(super) const LARGEST: f64 = 4.0;
 
@@ -174,9 +176,12 @@ impl Regrets {
     }
 
     fn leader(&mut self, choice: &Choice, may_take: bool) -> Option<Leader> {
-        let best = self.shadows.iter().enumerate().max_by(|a, b| a.1.regret.total_cmp(&b.1.regret))?;
-        let (size, regret) = (lattice()[best.0], best.1.regret);
-        if regret <= 0.0 || (size / choice.size - 1.0).abs() < 0.02 {
+        let near = |size: f64| {
+            (1.0 / OCTAVE..=OCTAVE).contains(&(size / choice.size)) && (size / choice.size - 1.0).abs() > 0.02
+        };
+        let sizes = lattice().into_iter().zip(&self.shadows).filter(|(size, _)| near(*size));
+        let (size, regret) = sizes.map(|(size, s)| (size, s.regret)).max_by(|a, b| a.1.total_cmp(&b.1))?;
+        if regret <= 0.0 {
             return None;
         }
         let threshold = f64::from(choice.replicas.max(1)) * choice.price.pod(choice.size, choice.gib) * RESIZE_AFTER;

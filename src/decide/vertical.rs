@@ -26,7 +26,7 @@ const TRIM_LEAST: f64 = 0.0625;
 const BOOST: f64 = 2.0;
 /// A boost ends after this.
 pub(super) const BOOST_SECONDS: f64 = 900.0;
-/// … or when the need has been below for this long.
+/// … and lasts this long at least.
 const BOOST_LEAST: f64 = 60.0;
 
 /// Sizes of one workload's pod, cores.
@@ -45,6 +45,7 @@ pub(super) struct Vertical {
 }
 
 /// What trimming and boosting look at.
+#[expect(clippy::struct_excessive_bools, reason = "each is a condition of its own, not a state of one thing")]
 pub(super) struct Look<'a> {
     pub(super) sample: &'a Sample,
     pub(super) policy: &'a Policy,
@@ -60,8 +61,12 @@ pub(super) struct Look<'a> {
     pub(super) admissible: &'a dyn Fn(f64) -> bool,
     /// The size that bounds make of an asked one.
     pub(super) fit: &'a dyn Fn(f64) -> f64,
-    /// Nothing may shrink or be resized.
+    /// Nothing may be lowered.
     pub(super) frozen: bool,
+    /// Nothing may be resized.
+    pub(super) still: bool,
+    /// Pods are short.
+    pub(super) saturated: bool,
     /// New pods are on their way.
     pub(super) growing: bool,
 }
@@ -202,10 +207,13 @@ impl Vertical {
         let need = 1.05 * look.demand;
         let full = n * look.capacity.of(nominal);
         if let Some((_, since)) = self.boost {
-            if (need < 0.98 * full && t - since >= BOOST_LEAST) || t - since >= BOOST_SECONDS {
+            let age = t - since;
+            let served = need < 0.98 * full || !look.growing;
+            // What is saturated is not made smaller.
+            if !look.saturated && ((served && age >= BOOST_LEAST) || age >= BOOST_SECONDS) {
                 self.boost = None;
             }
-        } else if need > n * look.capacity.of(asked) + 0.05 * full && look.growing && !look.frozen {
+        } else if need > n * look.capacity.of(asked) + 0.05 * full && look.growing && !look.still {
             let most = (look.fit)(BOOST * nominal);
             let steps = (1..=8).map(|i| nominal * maths::exp2(f64::from(i) / 8.0));
             let size =
@@ -214,6 +222,6 @@ impl Vertical {
                 self.boost = Some((size, t));
             }
         }
-        self.boost.map(|(size, since)| (size, since + BOOST_SECONDS))
+        self.boost.map(|(size, since)| (size, (since + BOOST_SECONDS).max(t + BOOST_LEAST)))
     }
 }

@@ -159,3 +159,59 @@ impl Run {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Load, TraceOptions, controller},
+        *,
+    };
+    use crate::decide::{Reading, SignalState};
+
+    /// Two hours of a load with ten minutes in which nothing was recorded, then half an hour of nothing at all.
+    fn scenario() -> Scenario {
+        let csv = "timestamp_s,rps\n0,5\n1800,\n2400,5\n4800,5\n5400,0\n7140,0\n";
+        let load = Load::read("x.csv", csv.as_bytes(), None).expect("a load");
+        let mut scenario = Scenario::from_trace(load, TraceOptions { warmup: Seconds(0.0), ..TraceOptions::default() });
+        scenario.duration = Seconds(7200.0);
+        scenario
+    }
+
+    fn ticks(name: &str, seed: u64) -> (Vec<Tick>, Score) {
+        let scenario = scenario();
+        let mut run = Run::new(&scenario, controller(name, &scenario).expect("there is one"), seed);
+        let ticks = std::iter::from_fn(|| run.advance()).collect();
+        (ticks, run.score())
+    }
+
+    #[test]
+    fn totals_and_score_agree_and_a_seed_repeats() {
+        for name in ["arbiter", "hpa70"] {
+            let (ticks, score) = ticks(name, 1);
+            assert_eq!(ticks.len(), 480);
+            let last = ticks.last().expect("there are ticks").truth;
+            assert!((last.cost.get() - score.cost_usd.get()).abs() < 1e-9);
+            assert_eq!(Some(last.requests_over_slo / last.requests), score.violation_ratio);
+            assert_eq!(score, self::ticks(name, 1).1);
+            assert_ne!(score, self::ticks(name, 2).1);
+        }
+    }
+
+    #[test]
+    fn what_is_seen_is_late_and_gaps_age_before_they_vanish() {
+        let (ticks, _) = ticks("hpa70", 1);
+        let requests = |second: usize| -> &Reading { &ticks[second / 15].snapshot.signals["requests"] };
+        assert_eq!(ticks[0].snapshot.containers[0].cpu_cores, None);
+        assert_eq!(requests(1200).age_seconds, Some(Seconds(15.0)));
+        assert_eq!(requests(1905).age_seconds, Some(Seconds(90.0)));
+        assert_eq!(requests(1905).value, requests(1830).value);
+        assert_eq!((requests(2300).value, requests(2300).state), (None, Some(SignalState::Absent)));
+        assert_eq!(requests(2700).age_seconds, Some(Seconds(15.0)));
+        let quiet = &ticks[6600 / 15].snapshot;
+        assert_eq!(quiet.signals["requests"].value, Some(0.0));
+        assert_eq!(quiet.signals["latency"].state, Some(SignalState::Idle));
+        // Usage goes on while the request signal is missing, and nothing was lost of the load.
+        assert!(ticks[2100 / 15].snapshot.containers[0].cpu_cores.is_some());
+        assert!(ticks[2100 / 15].truth.demand_cores.get() > 4.0);
+    }
+}

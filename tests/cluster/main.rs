@@ -11,6 +11,7 @@
 mod support;
 
 mod bad_input;
+mod crd;
 mod dashboards;
 mod deploy;
 mod emulator_works;

@@ -289,7 +289,7 @@ async fn usage_has_each_pods_own_age_and_latency_comes_from_buckets() {
 #[tokio::test]
 async fn a_queue_is_seen_within_two_seconds_and_what_is_missing_is_named() {
     let cluster = cluster().await;
-    let (server, monitoring) = (cluster.get("NATS_URL"), cluster.get("NATS_MONITORING_URL"));
+    let (server, monitoring) = (cluster.get("NATS_URL"), cluster.get("NATS_MONITOR_URL"));
     let name = format!("SIGNALS-{}", std::process::id());
     let context = jetstream::new(async_nats::connect(server).await.expect("NATS"));
     let config = stream::Config {

@@ -188,7 +188,7 @@ fn compiled(object: &Value) -> Result<Policy, Vec<Problem>> {
         Some(given) => found.push(invalid("apiVersion", format!("is {given}, and must be {version}"))),
         None => found.push(invalid("apiVersion", format!("is missing: write {version}"))),
     }
-    if !object["metadata"]["name"].as_str().is_some_and(|name| !name.is_empty()) {
+    if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
         found.push(invalid("metadata.name", "is missing: give the policy a name".to_owned()));
     }
     let structure = api::schema::check(object);

@@ -53,7 +53,7 @@ fn what_the_api_server_takes_is_fine_here_unless_it_is_not_available_yet() {
     }
 }
 
-const TWO_MISTAKES: &str = r#"apiVersion: v1
+const TWO_MISTAKES: &str = r"apiVersion: v1
 kind: ConfigMap
 metadata: {name: other}
 ---
@@ -72,7 +72,7 @@ spec:
           rate(
     - {name: latency, role: Demand,
        prometheusHistogram: {metric: x}}
-"#;
+";
 
 #[test]
 fn each_problem_has_the_line_of_its_field() {

@@ -78,7 +78,7 @@ fn step(before: &ScalingPolicyStatus, decision: &Decision, seconds: i64) -> Scal
     next(before, View::Decided(view), Some(1), at(seconds))
 }
 
-fn holds<'a>(status: &'a ScalingPolicyStatus, type_: ConditionType) -> (&'a str, &'a str) {
+fn holds(status: &ScalingPolicyStatus, type_: ConditionType) -> (&str, &str) {
     let found = conditions::find(&status.conditions, type_).unwrap();
     (&found.status, &found.reason)
 }

@@ -1,1 +1,157 @@
-//! .
+//! Named failures: what went wrong in earlier designs and must not again.
+
+use super::{
+    super::{Memory, Reading, SignalState, decide},
+    plant::{Plant, latency_policy, policy, signal},
+};
+use crate::{policy::Role, units::Cores};
+
+#[test]
+fn idle_then_jump() {
+    let mut plant = Plant::new(latency_policy(), 300.0, 8);
+    plant.run(6.0 * 3600.0);
+    plant.rate = 1.0;
+    plant.run(10.0 * 3600.0);
+    plant.rate = 800.0;
+    // Eight cores of work: full capacity within the lag and two starts.
+    let mut most: f64 = 0.0;
+    for _ in 0..8 {
+        plant.step();
+        most = most.max(f64::from(plant.replicas()) * plant.size);
+    }
+    let capacity = f64::from(plant.replicas()) * plant.size;
+    assert!(capacity >= 8.0 && most < 45.0, "{} × {}, {most}", plant.replicas(), plant.size);
+}
+
+#[test]
+fn no_margin_explosion() {
+    for policy in [policy(), latency_policy()] {
+        let mut plant = Plant::new(policy, 5.0, 3);
+        for i in 0..2000 {
+            plant.rate = match i / 40 % 5 {
+                0 => 3.0,
+                1 => 700.0,
+                2 => 50.0,
+                3 => 0.0,
+                _ => 1500.0,
+            };
+            let work = plant.work * plant.rate;
+            let decision = plant.step();
+            if let (Some(planned), true) = (decision.explain.planned_cores, i % 40 > 10) {
+                assert!(planned.0 <= 1.4 * work + 1.2, "tick {i}: planned {} for {work}", planned.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_idle_service_keeps_its_work_per_request() {
+    let mut plant = Plant::new(latency_policy(), 500.0, 8);
+    plant.run(12.0 * 3600.0);
+    let known = plant.last.as_ref().and_then(|d| d.explain.work_core_seconds).expect("known");
+    plant.rate = 3.0;
+    plant.run(24.0 * 3600.0);
+    let still = plant.last.as_ref().and_then(|d| d.explain.work_core_seconds).expect("known");
+    assert!((still / known - 1.0).abs() < 0.05, "{known} -> {still}");
+}
+
+#[test]
+fn an_unannounced_change_of_cost_is_learned_within_half_an_hour() {
+    for factor in [1.6, 0.5] {
+        let mut plant = Plant::new(latency_policy(), 500.0, 8);
+        plant.run(12.0 * 3600.0);
+        plant.work *= factor;
+        plant.run(1800.0);
+        let work = plant.last.as_ref().and_then(|d| d.explain.work_core_seconds).expect("known");
+        assert!((work / plant.work - 1.0).abs() < 0.15, "{factor}: {work} for {}", plant.work);
+    }
+}
+
+#[test]
+fn gaps_and_zeros_change_nothing() {
+    for zeros in [false, true] {
+        let mut plant = Plant::new(latency_policy(), 500.0, 8);
+        plant.run(6.0 * 3600.0);
+        let (n, size) = (plant.replicas(), plant.size);
+        plant.disturb = if zeros {
+            |s, _| {
+                s.containers[0].cpu_cores = Some(Cores(0.0));
+                for r in s.signals.values_mut() {
+                    r.value = Some(0.0);
+                    r.violation_ratio = Some(0.0);
+                }
+            }
+        } else {
+            |s, _| {
+                s.containers[0].cpu_cores = None;
+                for r in s.signals.values_mut() {
+                    *r = Reading { state: Some(SignalState::Absent), ..Reading::default() };
+                }
+            }
+        };
+        let counts = plant.run(600.0);
+        assert!(counts.iter().all(|c| *c >= n) && plant.size >= size, "{zeros}: {counts:?}");
+        plant.disturb = |_, _| {};
+        let after = plant.run(300.0);
+        assert!(after.iter().all(|c| *c == n), "{zeros}: {after:?}");
+    }
+}
+
+#[test]
+fn every_size_in_use_keeps_the_known_peak_and_pays() {
+    let mut plant = Plant::new(latency_policy(), 900.0, 12);
+    plant.run(12.0 * 3600.0);
+    plant.rate = 2.0;
+    for _ in 0..5760 {
+        let decision = plant.step();
+        let (k, peak) = (decision.explain.capacity_cores.expect("known").0, 9.0);
+        // A day after the peak it counts for half.
+        assert!(40.0 * k >= 1.3 * peak * 0.5, "k {k}");
+        let pod = plant.policy.prices.core_hour.0 * decision.containers[0].requests.cpu_cores.expect("has one").0;
+        assert!(80.0 * plant.policy.prices.core_hour.0 * k >= 4.0 * pod, "a replica pays when short");
+    }
+}
+
+#[test]
+fn a_lost_rate_is_bridged_by_usage_without_a_jump() {
+    let mut plant = Plant::new(latency_policy(), 500.0, 8);
+    plant.run(6.0 * 3600.0);
+    let planned = plant.last.as_ref().and_then(|d| d.explain.planned_cores).expect("known").0;
+    plant.disturb = |s, _| {
+        s.signals.insert("requests".to_owned(), Reading::default());
+    };
+    plant.step();
+    let bridged = plant.last.as_ref().and_then(|d| d.explain.planned_cores).expect("known").0;
+    assert!((bridged / planned - 1.0).abs() < 0.1, "{planned} -> {bridged}");
+    // And growth goes on, by usage.
+    let n = plant.replicas();
+    plant.rate = 900.0;
+    plant.run(120.0);
+    assert!(plant.replicas() > n);
+}
+
+#[test]
+fn an_objective_out_of_reach_does_not_multiply_replicas() {
+    let mut policy = latency_policy();
+    let latency = policy.objective.latency.as_mut().expect("has one");
+    // Five service times: even an idle pod is late more often than that.
+    latency.target = crate::units::Seconds(0.05);
+    let mut plant = Plant::new(policy, 500.0, 8);
+    plant.run(12.0 * 3600.0);
+    let decision = plant.last.clone().expect("ran");
+    assert!(f64::from(plant.replicas()) * plant.size < 25.0, "{} × {}", plant.replicas(), plant.size);
+    assert!(decision.explain.unreachable.expect("said").contains("even on an idle pod"));
+}
+
+#[test]
+fn a_fresh_memory_takes_over_without_a_dip() {
+    let mut plant = Plant::new(latency_policy(), 700.0, 10);
+    plant.policy.signals.push(signal("other", Role::Saturation));
+    plant.run(6.0 * 3600.0);
+    let (n, size) = (plant.replicas(), plant.size);
+    plant.memory = Memory::new();
+    let snapshot = plant.observe();
+    let decision = decide(&snapshot, &plant.policy, &mut plant.memory, snapshot.at);
+    assert!(decision.replicas.0 >= n);
+    assert!(decision.containers[0].requests.cpu_cores.expect("has one").0 >= size - 1e-9);
+}

@@ -155,7 +155,7 @@ fn check_bounds(decision: &super::super::Decision, snapshot: &Snapshot, policy: 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_observation_is_answered_soberly(which in 0..6_usize, ticks in proptest::collection::vec(a_snapshot().boxed(), 1..12)) {

@@ -11,11 +11,11 @@ fn reversals(counts: &[u32]) -> usize {
 
 #[test]
 fn constant_load_means_no_action_for_every_delay() {
-    for delay in 0..=20 {
+    for delay in [0, 1, 2, 3, 5, 8, 13, 20] {
         for policy in [policy(), latency_policy()] {
             let mut plant = Plant::new(policy, 300.0, 8);
             plant.delay = delay;
-            plant.run(4.0 * 3600.0);
+            plant.run(12.0 * 3600.0);
             let counts = plant.run(3600.0);
             assert!(counts.iter().all(|n| *n == counts[0]), "delay {delay}: {counts:?}");
         }

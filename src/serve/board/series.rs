@@ -83,7 +83,7 @@ impl DoubleEndedIterator for Both<'_> {
 impl ExactSizeIterator for Both<'_> {}
 
 fn keep_one(group: Vec<Point>) -> Option<Point> {
-    let shortage = |p: &Point| p.shortage().map_or(0.0, |s| s.get());
+    let shortage = |p: &Point| p.shortage().map_or(0.0, crate::units::Cores::get);
     let worst = group.iter().map(shortage).fold(0.0, f64::max);
     let index = if worst > 0.0 {
         group.iter().position(|p| shortage(p) == worst)
@@ -144,16 +144,16 @@ impl History {
     fn push(&mut self, point: &Point) {
         let round = |x: Option<f64>| x.and_then(rounded);
         self.t.push(point.at.as_millisecond());
-        self.demand.push(round(point.demand.map(|x| x.get())));
-        self.planned.push(round(point.planned.map(|x| x.get())));
-        self.capacity.push(round(point.capacity.map(|x| x.get())));
-        self.shortage.push(round(point.shortage().map(|x| x.get())));
+        self.demand.push(round(point.demand.map(crate::units::Cores::get)));
+        self.planned.push(round(point.planned.map(crate::units::Cores::get)));
+        self.capacity.push(round(point.capacity.map(crate::units::Cores::get)));
+        self.shortage.push(round(point.shortage().map(crate::units::Cores::get)));
         self.replicas.push(point.replicas.0);
         self.ready.push(point.ready.0);
         self.desired.push(point.desired.0);
-        self.pod_cores.push(round(point.pod_cores.map(|x| x.get())));
-        self.latency.push(round(point.latency.map(|x| x.get())));
-        self.latency_target.push(round(point.latency_target.map(|x| x.get())));
+        self.pod_cores.push(round(point.pod_cores.map(crate::units::Cores::get)));
+        self.latency.push(round(point.latency.map(crate::units::Seconds::get)));
+        self.latency_target.push(round(point.latency_target.map(crate::units::Seconds::get)));
         self.violation.push(round(point.violation));
         self.backlog.push(round(point.backlog));
         self.reason.push(point.reason);

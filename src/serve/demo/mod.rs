@@ -124,7 +124,7 @@ impl Demo {
         if let Some(at) = at {
             self.board.set_header(Header { mode: BoardMode::Demo, last_tick: Some(at), ..Header::default() });
         }
-        self.desk.publish(at.map_or(0, |at| at.as_millisecond()), sides, finished);
+        self.desk.publish(at.map_or(0, jiff::Timestamp::as_millisecond), sides, finished);
     }
 }
 

@@ -22,12 +22,14 @@ function against(own, other) {
   return change < 0 ? `▼ ${Math.round(-change * 100)} % less` : `▲ ${Math.round(change * 100)} % more`;
 }
 
+const limit = (status) => (status.latencyTarget ? units.seconds(status.latencyTarget) : "the objective");
+
 class Side {
-  constructor(side, onCursor, onOpen) {
+  constructor(side, limit, onCursor, onOpen) {
     this.history = new History(side);
     this.cost = counter("paid");
     this.pods = counter("pods started");
-    this.over = counter("requests over the objective");
+    this.over = counter(`requests over ${limit}`);
     this.head = el("section", { class: "side-head", "aria-label": `${side.title}, counted` },
       el("h2", {}, side.title), el("p", { class: "subtitle" }, side.subtitle),
       el("div", { class: "counters" }, [this.cost, this.pods, this.over].map((c) => c.element)));
@@ -79,7 +81,7 @@ export class Compare {
   }
 
   build(status) {
-    this.sides = status.sides.map((side) => new Side(side, (ms) => this.cursor(ms), this.onOpen));
+    this.sides = status.sides.map((side) => new Side(side, limit(status), (ms) => this.cursor(ms), this.onOpen));
     this.grid.replaceChildren(...this.sides.map((s) => s.head), ...this.sides.map((s) => s.body));
     this.speeds.replaceChildren(...FASTER.map((times) => el("button", {
       type: "button", "aria-pressed": "false", title: `The day in ${units.seconds((status.end - status.start) / 1000 / (status.usualSpeed * times))}`,
@@ -96,7 +98,7 @@ export class Compare {
     [...this.speeds.children].forEach((button, i) => button.setAttribute("aria-pressed", String(Math.abs(status.speed / status.usualSpeed / FASTER[i] - 1) < 0.01)));
     const done = (status.at - status.start) / (status.end - status.start);
     this.progress.value = done;
-    setText(this.clock, `${units.clock(status.at)} of the day`);
+    setText(this.clock, `${units.hours(status.at - status.start)} of ${units.hours(status.end - status.start)}`);
     status.sides.forEach((side, i) => this.sides[i].count(side, i > 0 ? status.sides[0] : null));
     if (status.finished && !this.summary.firstChild) this.sum(status);
   }
@@ -107,7 +109,7 @@ export class Compare {
       el("p", { class: "verdict" }, status.sentence),
       table("The whole day", ["", ...status.sides.map((s) => s.title)], [
         cells("Paid", units.dollars, (s) => s.cost),
-        cells("Requests over the objective", units.percent, (s) => (s.requests ? s.requestsOverSlo / s.requests : null)),
+        cells(`Requests over ${limit(status)}`, units.percent, (s) => (s.requests ? s.requestsOverSlo / s.requests : null)),
         cells("Pods started", units.count, (s) => s.podsStarted),
         cells("Reversals per hour", units.number, (s) => s.score.reversals_per_hour),
         cells("Resizes per pod and day", units.number, (s) => s.score.resizes_per_pod_day),

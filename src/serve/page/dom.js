@@ -1,6 +1,7 @@
 // Building the page from elements. Strings become text nodes, never markup.
 
 const SVG = "http://www.w3.org/2000/svg";
+const pen = document.createElement("canvas").getContext("2d");
 
 function fill(node, props, children) {
   for (const [key, value] of Object.entries(props)) {
@@ -29,9 +30,15 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Width of a text in pixels, in the page's font. */
+export function textWidth(text, size, weight = 400) {
+  pen.font = `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+  return pen.measureText(text).width;
+}
+
 /** A table from column titles and rows of cells; a cell is text or a node; columns from the second on are numbers. */
 export function table(caption, titles, rows, options = {}) {
-  const numeric = (i) => (options.text || []).includes(i) ? null : "num";
+  const numeric = (i) => (i === 0 || (options.text || []).includes(i) ? null : "num");
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
     el("table", {},
       el("caption", {}, caption),

@@ -17,7 +17,7 @@ function choices(explain) {
 }
 
 function signals(explain) {
-  const value = (s) => s.role === "Latency" ? units.seconds(s.value) : s.role === "Demand" ? `${units.number(s.value)}/s` : units.number(s.value);
+  const value = (s) => s.role === "Latency" ? units.seconds(s.value) : s.role === "Demand" ? units.rate(s.value) : units.number(s.value);
   const rows = (explain.signals || []).map((s) => ({ cells: [s.name, s.role, value(s), units.seconds(s.ageSeconds), s.note ? `${s.state}: ${s.note}` : s.state] }));
   return rows.length ? table("Signals", ["Signal", "Role", "Value", "Age", "State"], rows, { text: [1, 4] }) : null;
 }

@@ -1,10 +1,10 @@
 // The four plots of a workload over one time axis, with a cursor that works by pointer and by keyboard.
 import { bandPath, excessPath, linePath, linear, pixelColumns, stepPath, stretches, timeTicks, valueTicks } from "./chart.js";
-import { el, setText, svg } from "./dom.js";
+import { el, setText, svg, textWidth } from "./dom.js";
 import { chip, meaning, sign } from "./reasons.js";
 import * as units from "./units.js";
 
-const LEFT = 40;
+const LEFT = 48;
 const RIGHT = 6;
 const TITLE = 17;
 const GAP = 9;
@@ -91,11 +91,12 @@ export class Plots {
     const y = linear(0, ticks[ticks.length - 1], bottom, top + 3);
     this.y[name] = y;
     const parts = [svg("text", { x: 0, y: top - 5, class: "title" }, title)];
-    let at = 8 + title.length * 6.4;
+    let at = 12 + textWidth(title, 11.5, 600);
     for (const [kind, text] of legend) {
-      if (at + 22 + text.length * 5.8 > this.width) break;
+      const wide = textWidth(text, 11);
+      if (at + 18 + wide > this.width) break;
       parts.push(svg("path", { class: `key ${kind}`, d: `M${at} ${top - 9}h14` }), svg("text", { x: at + 18, y: top - 5, class: "legend" }, text));
-      at += 28 + text.length * 5.8;
+      at += 30 + wide;
     }
     for (const v of ticks) {
       parts.push(svg("line", { class: v === 0 ? "base" : "grid", x1: LEFT, x2: this.width - RIGHT, y1: y(v), y2: y(v) }));
@@ -111,7 +112,7 @@ export class Plots {
   demand(top, bottom) {
     const c = this.history.columns;
     const parts = this.frame("demand", top, bottom, "Demand, cores",
-      [["line demand", "demand"], ["band", "headroom"], ["line capacity", "carried"], ["area short", "short"]], this.domain.demand);
+      [["line demand", "demand"], ["band", "headroom"], ["line capacity", "capacity"], ["area short", "short"]], this.domain.demand);
     const y = this.y.demand;
     parts.push(this.path("band", bandPath(this.columns, c.planned, c.demand, y)));
     parts.push(this.path("area short", excessPath(this.columns, c.demand, c.capacity, y), { fill: `url(#${this.id}-short)` }));
@@ -161,11 +162,11 @@ export class Plots {
     const y0 = this.y.latency;
     const y = (v) => Math.max(top, y0(v));
     this.y.latency = y;
+    parts.push(this.path("line measured", linePath(this.columns, c.latency, y)));
     if (target) {
       parts.push(this.path("area short", excessPath(this.columns, c.latency, c.latencyTarget, y), { fill: `url(#${this.id}-short)` }));
       parts.push(svg("line", { class: "line objective", x1: LEFT, x2: this.width - RIGHT, y1: y(target), y2: y(target) }));
     }
-    parts.push(this.path("line measured", linePath(this.columns, c.latency, y)));
     return parts;
   }
 
@@ -185,7 +186,7 @@ export class Plots {
       const fill = ["short", "held", "blind"].includes(of) ? { fill: `url(#${this.id}-${of})` } : {};
       parts.push(svg("rect", { class: `reason ${of}`, x: from, y: top, width: Math.max(1, to - from), height: bottom - top, ...fill }));
       const text = `${sign(value)} ${value}`;
-      if (to - from > text.length * 6.3 + 8) parts.push(svg("text", { class: `reason-text ${of}`, x: from + 4, y: bottom - 6 }, text));
+      if (to - from > textWidth(text, 10.5) + 8) parts.push(svg("text", { class: `reason-text ${of}`, x: from + 4, y: bottom - 6 }, text));
       else if (to - from > 14) parts.push(svg("text", { class: `reason-text ${of}`, x: from + 3, y: bottom - 6 }, sign(value)));
     }
     return parts;
@@ -229,7 +230,7 @@ export class Plots {
     setText(this.when, this.cursor === null ? `${units.clock(c.t[i], true)}, newest` : units.clock(c.t[i], true));
     if (this.why.textContent !== sign(c.reason[i]) + c.reason[i]) this.why.replaceChildren(chip(c.reason[i]));
     setText(this.sentence, c.message[i]);
-    const facts = [`demand ${units.number(c.demand[i])}`, `carried ${units.number(c.capacity[i])}`];
+    const facts = [`demand ${units.number(c.demand[i])}`, `capacity ${units.number(c.capacity[i])}`];
     if (c.shortage[i] > 0) facts.push(`short ${units.number(c.shortage[i])}`);
     facts.push(units.shape(c.ready[i], c.podCores[i]) + (c.desired[i] === c.ready[i] ? "" : `, ${c.desired[i]} wanted`));
     if (c.latency[i] !== null) facts.push(`latency ${units.seconds(c.latency[i])}`);

@@ -24,10 +24,18 @@ export class History {
   constructor(policy) {
     this.path = policyPath(policy);
     this.columns = { t: [] };
+    this.asking = null;
   }
 
-  /** Fetches what is new; true when something was. */
-  async refresh() {
+  /** Fetches what is new; true when something was. Asked twice at once it asks the server once. */
+  refresh() {
+    this.asking ??= this.fetch().finally(() => {
+      this.asking = null;
+    });
+    return this.asking;
+  }
+
+  async fetch() {
     const t = this.columns.t;
     const news = await get(`${this.path}/history${t.length ? `?after=${t[t.length - 1]}` : ""}`);
     if (!news.t.length) return false;

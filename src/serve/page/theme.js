@@ -1,8 +1,8 @@
 // Light, dark, or as the system says; remembered where storage is allowed.
-import { setText } from "./dom.js";
+import { el } from "./dom.js";
 
 const NEXT = { auto: "light", light: "dark", dark: "auto" };
-const SIGN = { auto: "◐ auto", light: "○ light", dark: "● dark" };
+const SIGN = { auto: "◐", light: "○", dark: "●" };
 
 function remembered() {
   try {
@@ -17,7 +17,7 @@ export function initTheme(button) {
   let theme = remembered();
   const show = () => {
     document.documentElement.dataset.theme = theme;
-    setText(button, SIGN[theme]);
+    button.replaceChildren(SIGN[theme], el("span", { class: "wide" }, ` ${theme}`));
     button.setAttribute("aria-label", `Colours: ${theme}; change to ${NEXT[theme]}`);
   };
   button.addEventListener("click", () => {

@@ -30,6 +30,8 @@ export function seconds(x) {
   return `${Math.floor(x / 3600)} h ${Math.round((x % 3600) / 60)} min`;
 }
 
+export const rate = (x) => (known(x) ? `${number(x)}/s` : "–");
+
 export const dollars = (x, digits = 2) => (known(x) ? `$${x.toFixed(digits)}` : "–");
 
 export function percent(ratio) {
@@ -52,6 +54,12 @@ export function zoneShift(ms) {
 export function clock(ms, withSeconds = false) {
   const text = new Date(ms + zoneShift(ms)).toISOString();
   return text.slice(11, withSeconds ? 19 : 16);
+}
+
+/** A span as hours and minutes: 14:32 */
+export function hours(ms) {
+  const minutes = Math.floor(ms / 60_000);
+  return `${String(Math.floor(minutes / 60)).padStart(2, "0")}:${String(minutes % 60).padStart(2, "0")}`;
 }
 
 export const day = (ms) => new Date(ms + zoneShift(ms)).toISOString().slice(5, 10);

@@ -82,7 +82,7 @@ fn elsewhere(mut object: Value) -> Option<Value> {
         }
         _ => object["metadata"]["namespace"] = OBSERVE_NAMESPACE.into(),
     }
-    for subject in object["subjects"].as_array_mut().into_iter().flatten() {
+    for subject in object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
         subject["namespace"] = OBSERVE_NAMESPACE.into();
     }
     Some(object)

@@ -1,11 +1,11 @@
-//! A Prometheus of a test's own: 5 s scrapes, targets from a file, its data in the cluster's folder.
+//! A Prometheus of a test's own: 5 s scrapes, its data in the cluster's folder.
 
 use std::{ffi::OsString, fs, path::PathBuf, process::Command};
 
 use serde_json::{Value, json};
 
 use super::{
-    cluster::Cluster,
+    cluster::{Cluster, run},
     process::{Process, free_port, get},
     wait::await_some,
 };
@@ -24,14 +24,9 @@ impl Prometheus {
     pub(crate) async fn start(cluster: &Cluster, name: &str) -> Self {
         let dir = cluster.dir().join(format!("prometheus-{name}"));
         fs::create_dir_all(&dir).expect("a folder for Prometheus");
-        let config = json!({
-            "global": {"scrape_interval": "5s", "scrape_timeout": "4s"},
-            "scrape_configs": [{"job_name": "test", "honor_labels": true, "file_sd_configs": [{"files": ["targets.json"], "refresh_interval": "1s"}]}],
-        });
-        fs::write(dir.join("prometheus.yml"), config.to_string()).expect("a configuration for Prometheus");
-        fs::write(dir.join("targets.json"), "[]").expect("targets for Prometheus");
         let binary = cluster.program("prometheus").get_program().to_owned();
         let mut server = Self { binary, dir, listen: format!("127.0.0.1:{}", free_port()), process: None };
+        server.configure(&[]);
         server.resume().await;
         server
     }
@@ -43,10 +38,20 @@ impl Prometheus {
 
     /// Scrapes these addresses from now on.
     pub(crate) fn scrape(&self, targets: &[String]) {
-        let text = json!([{"targets": targets}]).to_string();
-        // In place by renaming: Prometheus watches the folder and must not read half a file.
-        fs::write(self.dir.join("targets.new"), text).expect("targets for Prometheus");
-        fs::rename(self.dir.join("targets.new"), self.dir.join("targets.json")).expect("targets for Prometheus");
+        self.configure(targets);
+        if let Some(process) = &self.process {
+            run(Command::new("kill").args(["-HUP", &process.id().to_string()]), None).expect("a hint to Prometheus");
+        }
+    }
+
+    /// Writes the configuration, targets included. No file_sd: each watch of a file takes one of the machine's few inotify
+    /// instances, and a server that gets none never reads its targets.
+    fn configure(&self, targets: &[String]) {
+        let config = json!({
+            "global": {"scrape_interval": "5s", "scrape_timeout": "4s"},
+            "scrape_configs": [{"job_name": "test", "honor_labels": true, "static_configs": [{"targets": targets}]}],
+        });
+        fs::write(self.dir.join("prometheus.yml"), config.to_string()).expect("a configuration for Prometheus");
     }
 
     /// Kills the server; its data stay.
