@@ -199,8 +199,9 @@ impl<C: Clock> Candidate<C> {
                 self.observe(Some(&lease));
                 Ok(true)
             }
-            // Somebody was faster; the next attempt reads who.
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            // Somebody was faster; the next attempt reads who. Nobody can have taken what this instance still holds, so
+            // a renewal that met a change of labels, say, leaves the claim to its own end.
+            Err(kube::Error::Api(status)) if status.code == 409 && step == Step::Acquire => Ok(false),
             Err(e) => Err(problem(&e, verb)),
         }
     }

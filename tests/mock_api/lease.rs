@@ -13,7 +13,6 @@ use arbiter::{
     controller::lease::{self, Settings, Timing},
     observe::clock::Clock,
 };
-use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use serde_json::Value;
@@ -34,19 +33,20 @@ impl Store {
             lease["metadata"]["resourceVersion"] = version.to_string().into();
             lease
         };
-        match (&asked.method, stored.clone()) {
-            (&Method::GET, None) => failure(404, "not found"),
-            (&Method::GET, Some((_, lease))) => Some((200, lease)),
-            (&Method::POST, Some(_)) => failure(409, "already exists"),
-            (&Method::POST, None) => {
+        let known = stored.as_ref().map(|(version, _)| *version);
+        let sent = asked.body["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok());
+        match (asked.method.as_str(), known) {
+            ("GET", None) => failure(404, "not found"),
+            ("GET", Some(_)) => stored.as_ref().map(|(_, lease)| (200, lease.clone())),
+            ("POST", None) => {
                 *stored = Some((1, put(1)));
                 Some((201, put(1)))
             }
-            (&Method::PUT, Some((version, _))) if asked.body["metadata"]["resourceVersion"] == version => {
+            ("PUT", Some(version)) if sent == Some(version) => {
                 *stored = Some((version + 1, put(version + 1)));
                 Some((200, put(version + 1)))
             }
-            _ => failure(409, "modified"),
+            _ => failure(409, "modified or there already"),
         }
     }
 

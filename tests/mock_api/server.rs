@@ -61,9 +61,19 @@ pub(crate) fn client(answer: impl FnMut(&Asked) -> Option<(u16, Value)> + Send +
     (Client::new(service, "shop"), log)
 }
 
-/// The body of a failure.
+/// The answer of a failure, with the reason that the API server gives for its code.
 pub(crate) fn failure(code: u16, message: &str) -> Option<(u16, Value)> {
-    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code});
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        422 => "Invalid",
+        429 => "TooManyRequests",
+        503 => "ServiceUnavailable",
+        504 => "Timeout",
+        _ => "InternalError",
+    };
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message, "code": code});
     Some((code, body))
 }
 
