@@ -4,6 +4,8 @@
 //! written. A resourceVersion that moved while the count stayed (a status change moves it) is no such change; then it
 //! is tried again, a few times, while the snapshot is valid.
 
+use std::time::Duration;
+
 use k8s_openapi::api::autoscaling::v1::Scale;
 use kube::{
     Api,
@@ -19,6 +21,9 @@ use crate::units::Replicas;
 
 /// Attempts for one decision: controllers write a target's status in bursts of a few.
 const TRIES: u32 = 3;
+
+/// Pause before the next attempt: such a burst lasts some tens of milliseconds.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A count to write.
 #[derive(Clone, Debug)]
@@ -73,7 +78,7 @@ impl Writer {
             }
             match answer(permit, api.replace_scale(intent.name, &options, &next)).await {
                 Answer::Ok(_) => return Ok(()),
-                Answer::Status(409, _) => {}
+                Answer::Status(409, _) => tokio::time::sleep(PAUSE).await,
                 Answer::Status(code, cause) => return Err(refused(&what, "update", &resource, code, cause)),
                 Answer::Unknown(cause) => return Err(WriteError::Failed { what, cause }),
             }

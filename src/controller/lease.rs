@@ -105,13 +105,12 @@ pub async fn run(
 ) {
     let api = Api::namespaced(client, &settings.namespace);
     let mut candidate = Candidate { api, settings, clock, observed: None, said: None };
-    let mut attempts = tokio::time::interval(candidate.settings.timing.retry);
-    attempts.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
+        candidate.attempt(&claim).await;
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            _ = attempts.tick() => candidate.attempt(&claim).await,
+            () = tokio::time::sleep(candidate.pause(Instant::now())) => {}
         }
     }
     candidate.release(&claim).await;
@@ -127,6 +126,15 @@ struct Candidate<C> {
 }
 
 impl<C: Clock> Candidate<C> {
+    /// How long until the next attempt: at the instant at which the lease runs out, if that comes sooner.
+    fn pause(&self, now: Instant) -> Duration {
+        let Timing { retry, .. } = self.settings.timing;
+        let others =
+            self.observed.as_ref().filter(|o| o.holder.as_deref().is_some_and(|h| h != self.settings.identity));
+        let left = others.map(|o| o.duration.saturating_sub(now.saturating_duration_since(o.seen)));
+        left.filter(|left| !left.is_zero()).map_or(retry, |left| left.min(retry))
+    }
+
     /// Reads, evaluates, writes; publishes the claim.
     async fn attempt(&mut self, claim: &watch::Sender<Claim>) {
         // The claim rests on the instant before the request left, not on when the answer came.

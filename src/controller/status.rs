@@ -35,6 +35,9 @@ const BURST: f64 = 6.0;
 /// See [`BURST`].
 const REFILL: SignedDuration = SignedDuration::from_mins(2);
 
+/// A pod that is ready for less than this need not report its usage yet: a scrape or two and the window of the mean.
+const NOT_YET_MEASURED: Seconds = Seconds(120.0);
+
 /// What is to be reported.
 #[derive(Clone, Copy, Debug)]
 pub enum View<'a> {
@@ -179,10 +182,11 @@ fn signals_fresh(snapshot: &Snapshot, decision: &Decision) -> (ConditionStatus, 
         let message = words.collect::<Vec<_>>().join("; ");
         return (ConditionStatus::False, format!("{:?}", worst.state), message);
     }
-    if decision.reason == Reason::SignalsStale {
+    let young = snapshot.replicas.youngest_ready_age_seconds.is_some_and(|age| age < NOT_YET_MEASURED);
+    let measured = snapshot.containers.iter().any(|c| c.cpu_cores.is_some());
+    if decision.reason == Reason::SignalsStale && !(young && measured) {
         return (ConditionStatus::False, "UsageStale".into(), decision.message.clone());
     }
-    let measured = snapshot.containers.iter().any(|c| c.cpu_cores.is_some());
     if snapshot.replicas.ready.0 > 0 && !measured {
         let message = "no CPU usage of its pods is known: nothing shrinks; check the usage source (Prometheus cAdvisor \
                        series or metrics.k8s.io)";

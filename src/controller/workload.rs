@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{
@@ -49,8 +49,21 @@ pub struct Workload {
     memory: Memory,
     seen: Seen,
     attempts: Attempts,
-    refused: Option<(String, String)>,
+    refusals: BTreeMap<WriteKind, Refused>,
     reporter: Reporter,
+}
+
+/// How long a write for which a right is missing is not tried again: the condition says it, and a stream of refusals
+/// helps nobody.
+const FORBIDDEN: SignedDuration = SignedDuration::from_mins(1);
+
+/// A write that the API server refused.
+#[derive(Clone, Debug)]
+struct Refused {
+    reason: &'static str,
+    message: String,
+    /// Not to be tried before; none: at the next tick.
+    again: Option<Timestamp>,
 }
 
 /// A look at a workload.
@@ -73,7 +86,7 @@ impl Workload {
             memory: Memory::new(),
             seen: Seen::default(),
             attempts: Attempts::default(),
-            refused: None,
+            refusals: BTreeMap::new(),
         }
     }
 
@@ -122,7 +135,7 @@ impl Workload {
         if policy.mode == Mode::Auto {
             self.act(context, &policy, &look, &decision, &moves).await;
         } else {
-            self.refused = None;
+            self.refusals.clear();
         }
         self.report(context, object, &policy, &look, &decision, &moves).await;
         Ok(())
@@ -210,7 +223,6 @@ impl Workload {
     async fn act(&mut self, context: &Context, policy: &Policy, look: &Look, decision: &Decision, moves: &Moves) {
         let gate = Gate { mode: policy.mode, seen: look.taken };
         let grows = moves.replicas.is_some_and(|to| to > look.snapshot.replicas.spec);
-        self.refused = None;
         if grows {
             self.scale(context, policy, look, decision, moves.replicas, gate).await;
         }
@@ -231,7 +243,13 @@ impl Workload {
         to: Option<Replicas>,
         gate: Gate,
     ) {
-        let Some(to) = to else { return };
+        let Some(to) = to else {
+            self.refusals.remove(&WriteKind::Scale);
+            return;
+        };
+        if self.forbidden(WriteKind::Scale, look.snapshot.at) {
+            return;
+        }
         let intent = ScaleIntent {
             resource: &look.target.resource,
             namespace: &self.key.namespace,
@@ -244,7 +262,7 @@ impl Workload {
         if written.is_ok() {
             tracing::info!(policy = %self.key, from = intent.from.0, to = to.0, "Scaled: {}.", decision.message);
         }
-        self.count(context, WriteKind::Scale, written.err().as_ref());
+        self.count(context, WriteKind::Scale, written.err().as_ref(), look.snapshot.at);
     }
 
     async fn resize(
@@ -263,11 +281,14 @@ impl Workload {
         self.attempts.retain(|uid| pods.iter().any(|p| p.uid == uid));
         let now = look.snapshot.at;
         let planned = plan_resizes(pods.iter().map(AsRef::as_ref), wanted, &self.attempts, now);
+        if self.forbidden(WriteKind::Resize, now) {
+            return;
+        }
         for resize in planned {
             let current: Option<Arc<PodFacts>> = context.cluster.read().pod(&resize.namespace, &resize.name).cloned();
             let written = context.writer.resize(&resize, current.as_deref(), gate).await;
             self.note_resize(context, &resize, written.as_ref().err(), now);
-            if matches!(written, Err(WriteError::Dropped { .. })) {
+            if matches!(written, Err(WriteError::Dropped { .. } | WriteError::Forbidden { .. })) {
                 break;
             }
         }
@@ -282,24 +303,38 @@ impl Workload {
             Some(WriteError::Refused { .. } | WriteError::Forbidden { .. }) => self.attempts.note(resize, false, now),
             Some(_) => {}
         }
-        self.count(context, WriteKind::Resize, error);
+        self.count(context, WriteKind::Resize, error, now);
     }
 
-    /// Counts a write, and remembers a refusal for the condition.
-    fn count(&mut self, context: &Context, kind: WriteKind, error: Option<&WriteError>) {
+    /// Whether a right is known to be missing for this kind of write.
+    fn forbidden(&self, kind: WriteKind, now: Timestamp) -> bool {
+        self.refusals.get(&kind).and_then(|r| r.again).is_some_and(|again| now < again)
+    }
+
+    /// Counts a write; a refusal is remembered for the condition and logged when it is news.
+    fn count(&mut self, context: &Context, kind: WriteKind, error: Option<&WriteError>, now: Timestamp) {
         context.metrics.count_write(kind.label(), error.map_or("ok", WriteError::category));
-        let Some(error) = error else { return };
-        if let WriteError::Dropped { .. } = error {
-            tracing::debug!(policy = %self.key, "{error}.");
-        } else {
-            tracing::warn!(policy = %self.key, category = error.category(), "{error}.");
-        }
-        let reason = match error {
-            WriteError::Forbidden { .. } => "Forbidden",
-            WriteError::Refused { .. } => "WriteRefused",
-            _ => return,
+        let Some(error) = error else {
+            self.refusals.remove(&kind);
+            return;
         };
-        self.refused = Some((reason.to_owned(), error.to_string()));
+        let (reason, again) = match error {
+            WriteError::Forbidden { .. } => ("Forbidden", Some(now + FORBIDDEN)),
+            WriteError::Refused { .. } => ("WriteRefused", None),
+            WriteError::Dropped { .. } => {
+                tracing::debug!(policy = %self.key, "{error}.");
+                return;
+            }
+            _ => {
+                tracing::warn!(policy = %self.key, category = error.category(), "{error}.");
+                return;
+            }
+        };
+        let message = error.to_string();
+        let known = self.refusals.insert(kind, Refused { reason, message: message.clone(), again });
+        if known.is_none_or(|known| known.message != message) {
+            tracing::warn!(policy = %self.key, category = error.category(), "{message}.");
+        }
     }
 
     async fn report(
@@ -319,7 +354,7 @@ impl Workload {
             policy,
             snapshot: &look.snapshot,
             decision,
-            not_in_control: self.refused.as_ref().map(|(reason, message)| (reason.as_str(), message.as_str())),
+            not_in_control: self.refusals.values().next().map(|r| (r.reason, r.message.as_str())),
             bound: moves.bound.as_deref(),
             remark,
         });
