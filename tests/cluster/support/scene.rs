@@ -220,7 +220,7 @@ impl Scene {
 
     /// Waits until replicas and sizes have stayed as they are for so many seconds; gives both.
     pub(crate) async fn settled(&self, seconds: u64) -> (u32, Vec<String>) {
-        let give_up = Instant::now() + Duration::from_secs(120);
+        let give_up = Instant::now() + Duration::from_mins(2);
         let mut seen = (self.replicas().await, self.pod_cpus().await);
         let mut since = Instant::now();
         while since.elapsed() < Duration::from_secs(seconds) {
