@@ -63,7 +63,13 @@ pub(crate) fn client(answer: impl FnMut(&Asked) -> Option<(u16, Value)> + Send +
 
 /// The body of a failure.
 pub(crate) fn failure(code: u16, message: &str) -> Option<(u16, Value)> {
-    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code});
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "",
+    };
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code});
     Some((code, body))
 }
 

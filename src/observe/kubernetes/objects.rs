@@ -217,9 +217,7 @@ struct LimitRangeItem {
 }
 
 /// A pod, as kept.
-#[expect(clippy::struct_excessive_bools, reason = "independent facts that the API server states one by one")]
 #[derive(Clone, Debug, Default, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, as the API server tells them")]
 pub struct PodFacts {
     /// Namespace.
     pub namespace: String,
