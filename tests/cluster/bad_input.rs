@@ -62,7 +62,7 @@ async fn each_mistake_has_its_sentence_and_the_rest_goes_on() {
     for (name, spec, _, _) in &cases {
         let target = spec["targetRef"]["name"].as_str().unwrap_or_default();
         if target.starts_with("w-") {
-            scene.deployment(target, Workload { replicas: 3, ..Workload::default() }).await;
+            scene.deployment(target, Workload { replicas: 3, emulated: false, ..Workload::default() }).await;
         }
         scene.policy(name, spec.clone()).await;
     }

@@ -42,11 +42,13 @@ pub(crate) struct Workload {
     pub(crate) cpu: &'static str,
     /// Memory request, as a quantity.
     pub(crate) memory: &'static str,
+    /// Whether the scene's emulator plays its pods; the load is spread over all pods that it plays.
+    pub(crate) emulated: bool,
 }
 
 impl Default for Workload {
     fn default() -> Self {
-        Self { replicas: 2, cpu: "500m", memory: "128Mi" }
+        Self { replicas: 2, cpu: "500m", memory: "128Mi", emulated: true }
     }
 }
 
@@ -267,6 +269,10 @@ pub(crate) fn cores(quantity: &str) -> f64 {
 }
 
 fn deployment(name: &str, namespace: &str, workload: Workload) -> Value {
+    let mut labels = json!({"app": name});
+    if workload.emulated {
+        labels[PART_OF] = namespace.into();
+    }
     let requests = json!({"cpu": workload.cpu, "memory": workload.memory});
     json!({
         "metadata": {"name": name},
@@ -274,7 +280,7 @@ fn deployment(name: &str, namespace: &str, workload: Workload) -> Value {
             "replicas": workload.replicas,
             "selector": {"matchLabels": {"app": name}},
             "template": {
-                "metadata": {"labels": {"app": name, PART_OF: namespace}},
+                "metadata": {"labels": labels},
                 "spec": {
                     "nodeSelector": {"type": "kwok"},
                     "tolerations": [{"operator": "Exists"}],
