@@ -1,6 +1,4 @@
 //! Time of one decision, on a workload that has been running for a simulated hour.
-#![expect(missing_docs, reason = "criterion's macros make undocumented items")]
-
 use arbiter::{
     decide::{Memory, Snapshot, decide},
     policy::Policy,
@@ -26,7 +24,7 @@ fn warm(max: u32) -> (Policy, Memory, Snapshot) {
     let next = snapshots.pop().expect("an hour has 240 ticks");
     let mut memory = Memory::default();
     for snapshot in &snapshots {
-        decide(snapshot, &scenario.policy, &mut memory, snapshot.at);
+        drop(decide(snapshot, &scenario.policy, &mut memory, snapshot.at));
     }
     (scenario.policy, memory, next)
 }

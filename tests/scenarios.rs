@@ -2,10 +2,12 @@
 //!
 //! After a change of the model that is meant: `BLESS=1 cargo test --test scenarios`, and read the difference.
 
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     io::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
@@ -44,8 +46,8 @@ fn golden(name: &str, actual: &[u8]) {
     assert_eq!(text(actual), text(&expected), "differs from {}; BLESS=1 accepts it", path.display());
 }
 
-fn read(path: PathBuf) -> Vec<u8> {
-    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 #[test]
@@ -61,13 +63,13 @@ fn simulate_prints_the_same_whatever_the_number_of_jobs() {
     let (one, two) = (out.path().join("one"), out.path().join("two"));
     assert_eq!(text(&run("1", &one)), text(&run("2", &two)));
     for file in ["summary.json", "timeline.csv", "decisions.jsonl"] {
-        assert!(read(one.join(file)) == read(two.join(file)), "{file} depends on the number of jobs");
+        assert!(read(&one.join(file)) == read(&two.join(file)), "{file} depends on the number of jobs");
     }
     let names = fs::read_dir(&one).expect("the directory was made").map(|entry| entry.expect("an entry").file_name());
     let mut names: Vec<_> = names.collect();
     names.sort();
     assert_eq!(names, ["decisions.jsonl", "summary.json", "timeline.csv", "timings.json"]);
-    golden("mongodb_rps_3d.summary.json", &read(one.join("summary.json")));
+    golden("mongodb_rps_3d.summary.json", &read(&one.join("summary.json")));
 }
 
 #[test]
@@ -89,7 +91,7 @@ fn the_policy_written_out_is_the_policy_of_a_bare_trace() {
 #[test]
 fn decide_answers_a_recorded_stream() {
     let golden_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("simulations/golden");
-    let output = arbiter(&["decide", "--policy", "simulations/policy.yaml"], &read(golden_dir.join("stream.jsonl")));
+    let output = arbiter(&["decide", "--policy", "simulations/policy.yaml"], &read(&golden_dir.join("stream.jsonl")));
     assert!(output.status.success(), "{}", text(&output.stderr));
     golden("stream.decisions.jsonl", &output.stdout);
 }

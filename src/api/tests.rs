@@ -76,11 +76,10 @@ fn every_list_map_and_text_of_the_spec_is_bounded() {
     for (path, field, _) in all {
         let bounded = |field: &Value, key: &str| field[key].is_u64() || field["enum"].is_array();
         let is_bounded = match field["type"].as_str() {
-            Some("string") => bounded(field, "maxLength"),
+            Some("string") | None => bounded(field, "maxLength"),
             Some("array") => bounded(field, "maxItems"),
             Some("object") if field.get("additionalProperties").is_some() => bounded(field, "maxProperties"),
             Some(_) => true,
-            None => bounded(field, "maxLength"),
         };
         assert!(is_bounded, "{path}: {field}");
         let items = &field["items"];

@@ -70,6 +70,7 @@ fn parse_speed(text: &str) -> Result<f64, String> {
 }
 
 /// Runs `arbiter demo`.
+#[expect(clippy::needless_pass_by_value, reason = "every subcommand owns its arguments")]
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let demo = prepare(&args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

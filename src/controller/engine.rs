@@ -115,7 +115,11 @@ impl Engine {
                 biased;
                 () = stop.cancelled() => break,
                 Ok(()) = feeds.claim.changed() => self.claim_changed(&feeds.claim.borrow_and_update().clone(), &mut ticks),
-                Some(done) = self.running.join_next() => if let Ok(done) = done { self.done(done, &mut ticks) },
+                Some(done) = self.running.join_next() => match done {
+                    Ok(done) => self.done(done, &mut ticks),
+                    // A policy whose task is gone would never be decided again: the process ends and starts anew.
+                    Err(gone) => if let Ok(panic) = gone.try_into_panic() { std::panic::resume_unwind(panic) },
+                },
                 Some(key) = feeds.direct.recv() => self.wake(key),
                 Some(key) = feeds.signals.recv() => self.wake(key),
                 Some(key) = feeds.cluster.recv() => self.wake(key),

@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    fn object(name: &str, created: &str, spec: Value) -> Arc<PolicyObject> {
+    fn object(name: &str, created: &str, spec: &Value) -> Arc<PolicyObject> {
         let metadata = json!({"namespace": "shop", "name": name, "creationTimestamp": created, "generation": 1});
         Arc::new(serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap())
     }
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_minimal_policy_compiles() {
-        let policy = read(&object("web", "2026-02-03T10:00:00Z", on("apps/v1", "web"))).unwrap();
+        let policy = read(&object("web", "2026-02-03T10:00:00Z", &on("apps/v1", "web"))).unwrap();
         assert_eq!(policy.key.to_string(), "shop/web");
         assert_eq!(policy.target.name, "web");
     }
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn an_unreadable_spec_is_a_sentence() {
         for spec in [json!(null), json!({}), json!({"targetRef": 7}), json!("text")] {
-            let refused = read(&object("web", "2026-02-03T10:00:00Z", spec)).unwrap_err();
+            let refused = read(&object("web", "2026-02-03T10:00:00Z", &spec)).unwrap_err();
             assert_eq!(refused.reason, "Invalid");
             assert!(refused.message.starts_with("spec"), "{}", refused.message);
         }
@@ -122,7 +122,7 @@ mod tests {
         let mut spec = on("apps/v1", "web");
         spec["replicas"] = json!({"min": 5, "max": 2});
         spec["signals"] = json!([{"name": "load", "role": "Demand", "prometheus": {"query": "sum(rate(x["}}]);
-        let refused = read(&object("web", "2026-02-03T10:00:00Z", spec)).unwrap_err();
+        let refused = read(&object("web", "2026-02-03T10:00:00Z", &spec)).unwrap_err();
         assert!(refused.message.contains("spec.signals[0].prometheus.query"), "{}", refused.message);
         assert!(refused.message.contains("spec.replicas"), "{}", refused.message);
     }
@@ -130,11 +130,11 @@ mod tests {
     #[test]
     fn the_oldest_policy_owns_the_target_then_the_first_by_name() {
         let key = |name: &str| PolicyKey { namespace: "shop".into(), name: name.into() };
-        let later = object("a-later", "2026-02-03T11:00:00Z", on("apps/v1beta2", "web"));
-        let first = object("b-first", "2026-02-03T10:00:00Z", on("apps/v1", "web"));
-        let twin = object("c-twin", "2026-02-03T10:00:00Z", on("apps/v1", "web"));
-        let other = object("other", "2026-02-03T12:00:00Z", on("apps/v1", "api"));
-        let broken = object("broken", "2026-02-03T09:00:00Z", json!(null));
+        let later = object("a-later", "2026-02-03T11:00:00Z", &on("apps/v1beta2", "web"));
+        let first = object("b-first", "2026-02-03T10:00:00Z", &on("apps/v1", "web"));
+        let twin = object("c-twin", "2026-02-03T10:00:00Z", &on("apps/v1", "web"));
+        let other = object("other", "2026-02-03T12:00:00Z", &on("apps/v1", "api"));
+        let broken = object("broken", "2026-02-03T09:00:00Z", &json!(null));
         let owners = owners(&[later, twin, first, other, broken]);
         let owned: Vec<_> = owners.into_iter().map(|((_, _, _, name), key)| (name, key)).collect();
         assert_eq!(owned, [("api".to_owned(), key("other")), ("web".to_owned(), key("b-first"))]);

@@ -248,7 +248,10 @@ pub enum Change {
 pub fn change(written: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> Change {
     let turned = |c: &Condition| {
         let old = written.conditions.iter().find(|o| o.type_ == c.type_);
-        old.is_none_or(|o| o.status != c.status || o.reason != c.reason)
+        // A condition that stays false for another cause says so at once; numbers in it are no other cause.
+        let other_cause =
+            |o: &Condition| c.status == "False" && c.type_ != "Limited" && words(&o.message) != words(&c.message);
+        old.is_none_or(|o| o.status != c.status || o.reason != c.reason || other_cause(o))
     };
     let counts = |s: &ScalingPolicyStatus| s.replicas.map(|r| (r.current, r.desired));
     let loud = |s: &ScalingPolicyStatus| s.decision.as_ref().map(|d| d.reason.clone()).filter(|r| !calm(r));
@@ -263,6 +266,11 @@ pub fn change(written: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> Chan
         (false, false) => Change::Calm,
         (false, true) => Change::None,
     }
+}
+
+/// A sentence without its numbers.
+fn words(message: &str) -> String {
+    message.chars().filter(|c| !c.is_ascii_digit() && *c != '.').collect()
 }
 
 /// Reasons that give way to each other under steady load without anything being done.

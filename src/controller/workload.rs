@@ -37,11 +37,14 @@ pub struct Wishes {
     pub usage_unknown: bool,
 }
 
+/// A spec once compiled: uid and generation of the object, and what came of it.
+type Compiled = (String, Option<i64>, Result<Arc<Policy>, NotReady>);
+
 /// What is remembered about one policy.
 #[derive(Debug)]
 pub struct Workload {
     key: PolicyKey,
-    compiled: Option<(String, Option<i64>, Result<Arc<Policy>, NotReady>)>,
+    compiled: Option<Compiled>,
     since: Option<Timestamp>,
     memory: Memory,
     seen: Seen,

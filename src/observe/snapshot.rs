@@ -173,15 +173,18 @@ fn new_kills(pod: &PodFacts, container: &ContainerFacts, seen: &Seen) -> u32 {
     u32::from(seen.started && kill.restarts.max(1) > before)
 }
 
+/// What pods of one group share: CPU in millicores, memory, resize.
+type Size = (Option<u64>, Option<Bytes>, ResizeState);
+
 fn size_groups(own: &[(&PodFacts, &ContainerFacts)]) -> Vec<SizeGroup> {
-    let mut groups: BTreeMap<(Option<u64>, Option<Bytes>, ResizeState), (u32, u32)> = BTreeMap::new();
+    let mut groups: BTreeMap<Size, (u32, u32)> = BTreeMap::new();
     for (pod, container) in own.iter().filter(|(p, _)| p.counts()) {
         let Resources { cpu_cores, memory_bytes } = container.allocated.unwrap_or(container.requests);
         let (pods, ready) = groups.entry((cpu_cores.map(Cores::millis_ceil), memory_bytes, pod.resize)).or_default();
         *pods += 1;
         *ready += u32::from(pod.ready());
     }
-    let group = |((millis, memory_bytes, resize), (pods, ready)): ((Option<u64>, _, _), (u32, u32))| SizeGroup {
+    let group = |((millis, memory_bytes, resize), (pods, ready)): (Size, (u32, u32))| SizeGroup {
         cpu_cores: millis.map(Cores::from_millis),
         memory_bytes,
         pods: Replicas(pods),

@@ -155,7 +155,7 @@ async fn an_idle_controller_is_small() {
     scene.policy(WEB, specs::auto(&scene)).await;
     let mut arbiter = scene.arbiter("one", &[]).await;
     arbiter.decided(&scene.namespace, WEB).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let bytes = arbiter.resident_bytes();
     report(
         "idle",

@@ -90,6 +90,7 @@ async fn a_deploy_that_resets_replicas_is_grown_back_at_the_next_tick() {
     let history = scene.history().await;
     scene.set_replicas(3).await;
     // A changed count wakes the next tick; without the wake it would be the interval of 15 s.
-    await_that("growth restored", 20, async || history.counts(), |counts| counts.last() >= Some(&7)).await;
+    let restored = |counts: &Vec<u32>| counts.len() >= 3 && counts.last() >= Some(&7);
+    await_that("growth restored", 20, async || history.counts(), restored).await;
     assert_eq!(history.counts().get(1), Some(&3), "{:?}", history.counts());
 }

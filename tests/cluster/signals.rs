@@ -123,7 +123,7 @@ async fn one_of_three_exporters_dead_is_partial_until_it_is_back_or_taken_away()
     let prometheus = Prometheus::start(cluster().await, "signals-one-of-three").await;
     let mut exporters = three_exporters(&prometheus).await;
     let reader = Reader::new(Some(&prometheus.url()), &[query("requests", OnAbsent::Hold, DEMAND)]);
-    reader.becomes("requests", SignalState::Fresh, Duration::from_secs(60), near(200.0)).await;
+    reader.becomes("requests", SignalState::Fresh, Duration::from_mins(1), near(200.0)).await;
     exporters[2].kill();
     reader.becomes("requests", SignalState::Partial, TWO_SCRAPES, any).await;
     let note = reader.read("requests").await.note.unwrap_or_default();
@@ -170,7 +170,7 @@ async fn all_exporters_dead_is_never_fresh_whatever_the_query_answers() {
     ];
     let reader = Reader::new(Some(&prometheus.url()), &signals);
     for name in ["requests", "fallback", "zero"] {
-        reader.becomes(name, SignalState::Fresh, Duration::from_secs(60), near(200.0)).await;
+        reader.becomes(name, SignalState::Fresh, Duration::from_mins(1), near(200.0)).await;
     }
     let rejected = reader.read("rejected").await;
     assert_eq!(rejected.state, Some(SignalState::Invalid), "{rejected:?}");
@@ -183,7 +183,7 @@ async fn all_exporters_dead_is_never_fresh_whatever_the_query_answers() {
         reader.becomes(name, SignalState::Stale, TWO_SCRAPES, any).await;
     }
     let mut seen: Vec<(u64, Option<f64>)> = Vec::new();
-    while killed.elapsed() < Duration::from_secs(60) {
+    while killed.elapsed() < Duration::from_mins(1) {
         let readings = reader.all().await;
         let requests = &readings["requests"];
         seen.push((killed.elapsed().as_secs(), requests.value.map(f64::round)));
@@ -212,7 +212,7 @@ async fn all_exporters_dead_is_never_fresh_whatever_the_query_answers() {
     assert!(note.contains("cannot be reached (Connection refused") && note.contains(&prometheus.url()), "{note}");
     assert_eq!(reader.read("zero").await.value, None, "an error is never zero");
     prometheus.resume().await;
-    reader.becomes("requests", SignalState::Fresh, Duration::from_secs(60), near(200.0)).await;
+    reader.becomes("requests", SignalState::Fresh, Duration::from_mins(1), near(200.0)).await;
 }
 
 /// What a kubelet's cAdvisor exports for one pod, with sample times of its own as cAdvisor gives them.
@@ -269,7 +269,7 @@ async fn usage_has_each_pods_own_age_and_latency_comes_from_buckets() {
         window: Seconds(20.0),
     };
     let reader = Reader::new(Some(&prometheus.url()), &[signal("latency", Role::Latency, OnAbsent::Hold, histogram)]);
-    reader.becomes("latency", SignalState::Fresh, Duration::from_secs(60), near(0.625)).await;
+    reader.becomes("latency", SignalState::Fresh, Duration::from_mins(1), near(0.625)).await;
     let over = reader.read("latency").await.violation_ratio;
     assert!(near(0.2)(over), "{over:?}");
 

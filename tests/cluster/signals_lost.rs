@@ -67,7 +67,7 @@ impl Running {
         let replicas = self.scene.replicas().await;
         assert!(replicas <= self.replicas * 2, "grew from {} to {replicas} for nothing", self.replicas);
         let state = self.emulator.state().await;
-        assert_eq!(state["waiting"], 0.0, "the load is not served: {state}");
+        assert!(state["waiting"].as_f64() < Some(1.0), "the load is not served: {state}");
     }
 }
 

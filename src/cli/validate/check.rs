@@ -47,7 +47,9 @@ impl Report {
         match Document::all(text) {
             Ok(documents) => {
                 let before = self.policies;
-                documents.iter().for_each(|document| self.document(file, document));
+                for document in &documents {
+                    self.document(file, document);
+                }
                 if self.policies == before {
                     self.unreadable(file, format!("holds no {}", kind()));
                 }

@@ -33,7 +33,7 @@ impl Document {
         let mut lines = BTreeMap::new();
         let line = node.referenced.line();
         lines.insert(String::new(), line);
-        let value = resolve(node.value, String::new(), &mut lines);
+        let value = resolve(node.value, "", &mut lines);
         Self { value, lines }
     }
 
@@ -49,7 +49,7 @@ impl Document {
     }
 }
 
-fn resolve(node: Node, path: String, lines: &mut BTreeMap<String, u64>) -> Value {
+fn resolve(node: Node, path: &str, lines: &mut BTreeMap<String, u64>) -> Value {
     match node {
         Node::Scalar(value) => value,
         Node::List(items) => Value::Array(
@@ -59,7 +59,7 @@ fn resolve(node: Node, path: String, lines: &mut BTreeMap<String, u64>) -> Value
                 .map(|(index, item)| {
                     let path = format!("{path}[{index}]");
                     lines.insert(path.clone(), item.referenced.line());
-                    resolve(item.value, path, lines)
+                    resolve(item.value, &path, lines)
                 })
                 .collect(),
         ),
@@ -72,7 +72,7 @@ fn resolve(node: Node, path: String, lines: &mut BTreeMap<String, u64>) -> Value
                 let bracket = path.strip_suffix(&format!(".{}", key.value)).map(|p| format!("{p}[{}]", key.value));
                 lines.extend(bracket.map(|bracket| (bracket, line)));
                 lines.insert(path.clone(), line);
-                map.insert(key.value, resolve(value.value, path, lines));
+                map.insert(key.value, resolve(value.value, &path, lines));
             }
             Value::Object(map)
         }

@@ -4,6 +4,5 @@ mod failures;
 mod floor;
 mod invariants;
 mod plant;
-mod sentences;
 mod stability;
 mod terms;

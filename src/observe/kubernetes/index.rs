@@ -214,6 +214,7 @@ impl Index {
 }
 
 /// Of two quotas each resource's smaller remainder, under the name of the one with less CPU left.
+#[expect(clippy::unnecessary_wraps, reason = "the shape that a fold over an optional start needs")]
 fn tighter_quota(kept: Option<Quota>, next: &QuotaFacts) -> Option<Quota> {
     let pods = next.pods_left.map(Replicas);
     let Some(kept) = kept else {

@@ -218,7 +218,6 @@ struct LimitRangeItem {
 
 /// A pod, as kept.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, as the API server tells them")]
 pub struct PodFacts {
     /// Namespace.
     pub namespace: String,

@@ -226,7 +226,7 @@ mod tests {
         index.claim_target("deploy", &key);
         let mut listed = BTreeSet::new();
         assert!(take_event(&mut index, Event::Apply(replica_set(2)), "", &mut listed).is_empty());
-        assert_eq!(take_event(&mut index, Event::Apply(pod("shop", "a")), "", &mut listed), [key.clone()]);
+        assert_eq!(take_event(&mut index, Event::Apply(pod("shop", "a")), "", &mut listed), std::slice::from_ref(&key));
         assert!(take_event(&mut index, Event::Apply(pod("shop", "a")), "", &mut listed).is_empty(), "nothing new");
         assert_eq!(take_event(&mut index, Event::Apply(replica_set(3)), "", &mut listed), [key]);
         assert!(take_event(&mut index, Event::Apply(replica_set(3)), "", &mut listed).is_empty());

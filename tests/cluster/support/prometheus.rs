@@ -44,7 +44,7 @@ impl Prometheus {
         }
     }
 
-    /// Writes the configuration, targets included. No file_sd: each watch of a file takes one of the machine's few inotify
+    /// Writes the configuration, targets included. No `file_sd`: each watch of a file takes one of the machine's few inotify
     /// instances, and a server that gets none never reads its targets.
     fn configure(&self, targets: &[String]) {
         let config = json!({

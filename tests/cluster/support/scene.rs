@@ -42,11 +42,13 @@ pub(crate) struct Workload {
     pub(crate) cpu: &'static str,
     /// Memory request, as a quantity.
     pub(crate) memory: &'static str,
+    /// Whether the scene's emulator plays its pods; the load is spread over all pods that it plays.
+    pub(crate) emulated: bool,
 }
 
 impl Default for Workload {
     fn default() -> Self {
-        Self { replicas: 2, cpu: "500m", memory: "128Mi" }
+        Self { replicas: 2, cpu: "500m", memory: "128Mi", emulated: true }
     }
 }
 
@@ -220,7 +222,7 @@ impl Scene {
 
     /// Waits until replicas and sizes have stayed as they are for so many seconds; gives both.
     pub(crate) async fn settled(&self, seconds: u64) -> (u32, Vec<String>) {
-        let give_up = Instant::now() + Duration::from_secs(120);
+        let give_up = Instant::now() + Duration::from_mins(2);
         let mut seen = (self.replicas().await, self.pod_cpus().await);
         let mut since = Instant::now();
         while since.elapsed() < Duration::from_secs(seconds) {
@@ -267,6 +269,10 @@ pub(crate) fn cores(quantity: &str) -> f64 {
 }
 
 fn deployment(name: &str, namespace: &str, workload: Workload) -> Value {
+    let mut labels = json!({"app": name});
+    if workload.emulated {
+        labels[PART_OF] = namespace.into();
+    }
     let requests = json!({"cpu": workload.cpu, "memory": workload.memory});
     json!({
         "metadata": {"name": name},
@@ -274,7 +280,7 @@ fn deployment(name: &str, namespace: &str, workload: Workload) -> Value {
             "replicas": workload.replicas,
             "selector": {"matchLabels": {"app": name}},
             "template": {
-                "metadata": {"labels": {"app": name, PART_OF: namespace}},
+                "metadata": {"labels": labels},
                 "spec": {
                     "nodeSelector": {"type": "kwok"},
                     "tolerations": [{"operator": "Exists"}],
