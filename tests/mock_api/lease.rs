@@ -42,7 +42,9 @@ impl Store {
                 *stored = Some((1, put(1)));
                 Some((201, put(1)))
             }
-            (&Method::PUT, Some((version, _))) if asked.body["metadata"]["resourceVersion"] == version.to_string() => {
+            (&Method::PUT, Some((version, _)))
+                if asked.body["metadata"]["resourceVersion"].as_str() == Some(version.to_string().as_str()) =>
+            {
                 *stored = Some((version + 1, put(version + 1)));
                 Some((200, put(version + 1)))
             }
