@@ -117,6 +117,9 @@ async fn by_keyboard(tab: &crate::browser::Tab) {
     tab.until("the dialog to close", "!document.querySelector('dialog[open]')").await;
     let back: bool = tab.value("document.activeElement.classList.contains('plot-area')").await;
     assert!(back, "the focus goes back to where it was");
+    tab.value::<bool>("(document.querySelector('button.main').focus(), true)").await;
+    tab.press("Enter").await;
+    tab.until("play", "document.querySelector('button.main').textContent.includes('Pause')").await;
 }
 
 #[test]

@@ -34,22 +34,23 @@ fn tick(second: i64, message: &str, reason: &str) -> (Snapshot, Decision) {
     let at = jiff::Timestamp::from_second(START + second).unwrap();
     let phase = (second % 3600) as f64 / 3600.0;
     let demand = 3.0 + 5.0 * (0.5 - (phase - 0.5).abs());
-    let replicas = (demand / 0.9).ceil();
+    // Whole pods: a count is written without a fraction.
+    let replicas = (0_u32..).find(|n| f64::from(*n) * 0.9 >= demand).unwrap();
     let snapshot = json!({
         "at": at, "replicas": {"spec": replicas, "ready": replicas},
         "containers": [{"name": "app", "sizes": [{"cpuCores": 1.0, "pods": replicas, "ready": replicas}]}],
         "signals": {"latency": {"value": 0.1 + phase * 0.2, "violationRatio": 0.01}}
     });
-    let alternative = |n: f64, chosen: bool| {
-        json!({"replicas": n, "podCores": 1.0, "chosen": chosen, "carriesCores": n * 0.9, "missingCores": 0.0,
-               "podsPerHour": n * 0.04, "shortagePerHour": 0.0, "switchPerHour": 0.0})
+    let alternative = |n: u32, chosen: bool| {
+        json!({"replicas": n, "podCores": 1.0, "chosen": chosen, "carriesCores": f64::from(n) * 0.9, "missingCores": 0.0,
+               "podsPerHour": f64::from(n) * 0.04, "shortagePerHour": 0.0, "switchPerHour": 0.0})
     };
     let decision = json!({
         "at": at, "replicas": replicas, "boost": null, "reason": reason, "message": message,
         "containers": [{"name": "app", "requests": {"cpuCores": 1.0, "memoryBytes": 268_435_456}, "limits": {}}],
         "explain": {
             "demandCores": demand, "plannedCores": demand * 1.1, "capacityCores": 0.9,
-            "alternatives": [alternative(replicas, true), alternative(replicas + 1.0, false)],
+            "alternatives": [alternative(replicas, true), alternative(replicas + 1, false)],
             "signals": [{"name": HOSTILE, "role": "Latency", "value": 0.2, "ageSeconds": 3.0, "state": "Fresh"}]
         }
     });

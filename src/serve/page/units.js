@@ -24,10 +24,14 @@ export const cores = (x) => (known(x) ? `${number(x)} ${number(x) === "1" ? "cor
 
 export function seconds(x) {
   if (!known(x)) return "–";
+  if (x === 0) return "0 s";
   if (x < 1) return `${Math.round(x * 1000)} ms`;
   if (x < 60) return `${number(x)} s`;
-  if (x < 3600) return `${Math.floor(x / 60)} min ${Math.round(x % 60)} s`;
-  return `${Math.floor(x / 3600)} h ${Math.round((x % 3600) / 60)} min`;
+  // Rounded before it is split, so that 119.7 s is 2 min and not 1 min 60 s.
+  const whole = x < 3600 ? Math.round(x) : Math.round(x / 60);
+  const [large, small] = x < 3600 ? ["min", "s"] : ["h", "min"];
+  const rest = whole % 60;
+  return `${Math.floor(whole / 60)} ${large}${rest ? ` ${rest} ${small}` : ""}`;
 }
 
 export const rate = (x) => (known(x) ? `${number(x)}/s` : "–");
