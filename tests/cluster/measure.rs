@@ -22,6 +22,8 @@ const BURST_BOUND: f64 = 3.0;
 /// Scrape interval of the tests' Prometheus, and the bound beyond it, seconds.
 const SCRAPE: f64 = 5.0;
 const STEP_BOUND: f64 = SCRAPE + 2.0;
+/// How long a step lasts: two windows of usage.
+const LASTS: Duration = Duration::from_secs(40);
 /// Replicas that carry the calm load with room to spare, so that it stays calm between trials.
 const LEAST: u32 = 2;
 /// Most memory of an idle controller, bytes.
@@ -142,6 +144,8 @@ async fn steps(name: &str, trials: std::ops::Range<usize>) -> Vec<f64> {
         .await;
         assert!(answer.1 > calm, "trial {trial}: {calm} → {}", answer.1);
         seconds.push((answer.0 - start).as_secs_f64());
+        // Until usage shows it too: a rate that comes and goes before would teach that requests cost nothing.
+        tokio::time::sleep(LASTS).await;
         emulator.load(json!({"rate": 10.0})).await;
         await_that("back to calm", 120, || scene.replicas(), |n| *n <= LEAST).await;
     }
