@@ -1,4 +1,4 @@
-//! [io] Decisions as writes.
+//! I/O: Decisions as writes.
 //!
 //! Two writes touch a workload: the count through `/scale` ([`Writer::scale`]) and the size of running pods through
 //! `pods/resize` ([`Writer::resize`]). Never the pod template, never a delete, never an eviction. Each passes the

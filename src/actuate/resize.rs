@@ -1,4 +1,4 @@
-//! [io] The size of a running pod, through `pods/resize`.
+//! I/O: The size of a running pod, through `pods/resize`.
 //!
 //! A strategic merge patch: a JSON merge patch would replace the list of containers, which the API server refuses. The
 //! uid travels inside as a precondition, so that a pod made anew under the same name is never touched.

@@ -1,4 +1,4 @@
-//! [io] The replica count, through `/scale`: GET, compare, PUT.
+//! I/O: The replica count, through `/scale`: GET, compare, PUT.
 //!
 //! What was decided on is a count of one object: when either is no longer so, the decision is void and nothing is
 //! written. A resourceVersion that moved while the count stayed (a status change moves it) is no such change; then it

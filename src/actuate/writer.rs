@@ -1,4 +1,4 @@
-//! [io] The one sender of writes: fence, client without retries, timeout.
+//! I/O: The one sender of writes: fence, client without retries, timeout.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
-//! [io] The loop: full ticks for all policies, single ticks for those that something woke.
+//! I/O: The loop: full ticks for all policies, single ticks for those that something woke.
 //!
 //! A policy is decided by one task at a time. What wakes it while it is being decided makes it decide once more
-//! afterwards; what wakes it too often waits for [`APART`].
+//! afterwards; what wakes it too often waits for `APART`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

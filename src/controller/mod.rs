@@ -1,7 +1,7 @@
-//! [io] The loop: observe, decide, actuate, report.
+//! I/O: The loop: observe, decide, actuate, report.
 //!
 //! [`engine`] decides when, [`workload`] takes one policy from look to report, [`status`], [`events`], [`guard`] and
-//! [`policies`] are the pure halves of that, [`lease`] says who writes. [`run`] puts the parts together.
+//! [`policies`] are the pure halves of that, [`lease`] says who writes. [`run()`] puts the parts together.
 //!
 //! Invariants: every instance decides, one writes; decisions are values, and nothing but the writers sends them; what
 //! is wrong with one policy is said on that policy and stops no other.

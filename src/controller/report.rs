@@ -1,4 +1,4 @@
-//! [io] What the cluster is told about a policy: its status, and Events.
+//! I/O: What the cluster is told about a policy: its status, and Events.
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{

@@ -1,4 +1,4 @@
-//! [io] Puts the parts of the controller together, runs them, and takes them down in order.
+//! I/O: Puts the parts of the controller together, runs them, and takes them down in order.
 
 use std::{
     net::SocketAddr,

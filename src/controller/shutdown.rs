@@ -1,4 +1,4 @@
-//! [io] The end: SIGTERM or SIGINT once, everything told at once, gone within two seconds.
+//! I/O: The end: SIGTERM or SIGINT once, everything told at once, gone within two seconds.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! [`next`] says what the status should be. [`Pace`] says when it is written: a change that people act on goes out at
 //! once (within a burst that refills slowly), a calm reason that gives way to another calm one and numbers inside a
 //! sentence wait for minutes. So an hour of noisy steady load costs at most about ten writes, and a status never lies
-//! for longer than [`CALM`] plus jitter.
+//! for longer than `CALM` plus jitter.
 //!
 //! Invariant: `lastTransitionTime` moves only when a condition's status does, `decision.time` only when the reason or a
 //! desired value does.

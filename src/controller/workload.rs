@@ -1,4 +1,4 @@
-//! [io] One policy, from look to report: target, snapshot, decision, writes, status.
+//! I/O: One policy, from look to report: target, snapshot, decision, writes, status.
 //!
 //! The decision in the middle is a value; what is written and shown are views of it. Everything that this policy alone
 //! remembers lives here and goes with it.

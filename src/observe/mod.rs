@@ -1,4 +1,4 @@
-//! [io] The world as Snapshots.
+//! I/O: The world as Snapshots.
 //!
 //! [`kubernetes`] watches the cluster, [`prometheus`] asks a metrics server, [`usage`] reads what containers use,
 //! [`signals`] reads what policies name; [`members`] and [`snapshot`] put one workload together. They hand on values

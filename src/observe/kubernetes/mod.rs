@@ -1,4 +1,4 @@
-//! [io] The cluster through the API server: watches into an index, targets through discovery and `/scale`.
+//! I/O: The cluster through the API server: watches into an index, targets through discovery and `/scale`.
 
 pub mod index;
 pub mod objects;

@@ -217,6 +217,7 @@ struct LimitRangeItem {
 }
 
 /// A pod, as kept.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts that the API server states one by one")]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodFacts {
     /// Namespace.

@@ -1,4 +1,4 @@
-//! [io] The target of a policy: found by discovery whatever its kind, read through `/scale`.
+//! I/O: The target of a policy: found by discovery whatever its kind, read through `/scale`.
 //!
 //! `/scale` is read on every tick; the object itself only when its resourceVersion has moved, for what `/scale` does
 //! not say: the pod template, the owner, who wrote the count last. Every way in which a target can be unfit is a

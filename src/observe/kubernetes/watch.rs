@@ -1,4 +1,4 @@
-//! [io] Watches that keep the [`Index`] current, one task per kind and namespace.
+//! I/O: Watches that keep the [`Index`] current, one task per kind and namespace.
 //!
 //! A watch that fails is said once, with the verb that is missing where that is the cause, and is tried again with
 //! the client library's backoff. Nothing here decides anything.

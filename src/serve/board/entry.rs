@@ -168,16 +168,26 @@ impl Entry {
         }
     }
 
+    /// Instants evenly spread over the time that is kept, whatever their density: each shows the last one known then.
     fn spark(&self) -> Spark {
-        let step = self.series.iter().len().div_ceil(SPARK).max(1);
         let mut spark = Spark::default();
-        // From the newest backwards, so that the right end is now and old points do not shiver as time goes on.
-        for point in self.series.iter().rev().step_by(step) {
-            spark.demand.push(point.demand.and_then(|x| rounded(x.get())));
-            spark.capacity.push(point.capacity.and_then(|x| rounded(x.get())));
+        let mut points = self.series.iter().peekable();
+        let (Some(first), Some(last)) = (points.peek().map(|p| p.at.as_millisecond()), self.series.last()) else {
+            return spark;
+        };
+        let span = last.at.as_millisecond() - first;
+        let wanted = self.series.iter().len().min(SPARK);
+        let mut shown = None;
+        for n in 1..=wanted {
+            let until = first + span * i64::try_from(n).unwrap_or(1) / i64::try_from(wanted).unwrap_or(1);
+            while let Some(point) = points.next_if(|p| p.at.as_millisecond() <= until) {
+                shown = Some(point);
+            }
+            if let Some(point) = shown {
+                spark.demand.push(point.demand.and_then(|x| rounded(x.get())));
+                spark.capacity.push(point.capacity.and_then(|x| rounded(x.get())));
+            }
         }
-        spark.demand.reverse();
-        spark.capacity.reverse();
         spark
     }
 }

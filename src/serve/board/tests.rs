@@ -217,6 +217,22 @@ pub(in crate::serve) fn policy() -> Policy {
     .unwrap()
 }
 
+#[test]
+fn a_sparkline_is_even_in_time() {
+    let board = Board::new(Limits { fine: 10, coarse: 100, group: 10, ..Limits::LIVE });
+    for second in 0..1000_i64 {
+        let mut point = Point::of(&snapshot(second), &decision(second, 3, Reason::CpuDemand), at(second));
+        point.demand = Some(Cores(second as f64));
+        board.record_point(&key("web"), meta(), point, &decision(second, 3, Reason::CpuDemand));
+    }
+    let spark = board.rows().remove(0).spark;
+    let steps: Vec<f64> = spark.demand.windows(2).map(|w| w[1].unwrap() - w[0].unwrap()).collect();
+    assert!(steps.len() > 30, "{steps:?}");
+    // A straight line stays one, though its last hundredth is kept ten times as densely.
+    assert!(steps.iter().all(|step| (0.0..=30.0).contains(step)), "{steps:?}");
+    assert_eq!(spark.demand.last().copied().flatten(), Some(999.0));
+}
+
 proptest! {
     #[test]
     fn memory_is_bounded_and_time_runs_forward(seconds in prop::collection::vec(0_i64..500, 1..200), fine in 1_usize..20, coarse in 1_usize..20, group in 1_usize..9) {
