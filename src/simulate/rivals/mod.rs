@@ -1,5 +1,5 @@
 //! Rivals: what people run today, one file each, as faithful as what a controller sees of the plant allows.
 
-mod hpa;
+pub mod hpa;
 
 pub use hpa::Hpa;
