@@ -60,7 +60,8 @@ pub trait Controller {
 }
 
 /// Controllers that can be run, in the order of reports.
-pub const CONTROLLERS: [&str; 4] = ["arbiter", "hpa50", "hpa70", "hpa80"];
+pub const CONTROLLERS: [&str; 10] =
+    ["arbiter", "hpa50", "hpa70", "hpa80", "vpa", "vpa-inplace", "hpa50-vpa", "hpa70-vpa", "hpa70-vpamem", "hvpa"];
 
 /// A controller by its name.
 pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
@@ -69,7 +70,8 @@ pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller 
         "hpa50" => Ok(Box::new(rivals::Hpa::new(name, 50, scenario.policy.replicas))),
         "hpa70" => Ok(Box::new(rivals::Hpa::new(name, 70, scenario.policy.replicas))),
         "hpa80" => Ok(Box::new(rivals::Hpa::new(name, 80, scenario.policy.replicas))),
-        _ => Err(SimulateError::Controller { name: name.to_owned() }),
+        _ => rivals::composites::named(name, scenario.policy.replicas)
+            .ok_or_else(|| SimulateError::Controller { name: name.to_owned() }),
     }
 }
 

@@ -99,7 +99,13 @@ impl Budget {
         !pod.pending && pod.resize.is_none() && group.is_some_and(Group::disruptable)
     }
 
-    /// Evicts or resizes a pod if it may be; whether it was.
+    /// Whether a pod's resize has come to nothing.
+    #[must_use]
+    pub fn is_stuck(&self, pod: usize) -> bool {
+        self.pods[pod].resize == Some(ResizeUnderWay::Stuck)
+    }
+
+    /// Evicts a pod if it may be; whether it was.
     pub fn evict(&mut self, pod: usize) -> bool {
         let may = self.can_evict(pod);
         if may {

@@ -11,10 +11,12 @@
 pub mod admission;
 pub mod amounts;
 pub mod budget;
+mod controller;
 mod histogram;
 pub mod policy;
 pub mod priority;
 mod recommender;
 mod usage;
 
-pub use recommender::{Config, Recommendation, Recommender};
+pub use controller::{Settings, UpdateMode, Vpa};
+pub use recommender::{Config, Recommendation, Recommender, Seed};

@@ -63,6 +63,17 @@ const LOWER_DOUBT: f64 = 0.001;
 /// `AggregateContainerStateGCInterval`.
 const GARBAGE_INTERVAL: i64 = 3600;
 
+/// Usage that the recommender has seen before: as much for whole days, once a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// For how many days.
+    pub days: i64,
+    /// CPU of a container, in millicores.
+    pub cpu_milli: i64,
+    /// Memory of a container, in bytes.
+    pub memory_bytes: i64,
+}
+
 /// What is recommended for one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recommendation {
@@ -136,6 +147,13 @@ impl Recommender {
         }
         let new = || Pod { template, containers: vec![ContainerUsage::default(); count] };
         self.pods.entry(pod).or_insert_with(new);
+    }
+
+    /// Takes over a checkpoint: a container used as much for whole days before `now`.
+    pub fn restore(&mut self, template: u64, container: usize, past: &Seed, now: i64) {
+        let config = &self.config;
+        let aggregate = self.aggregates.entry((template, container)).or_insert_with(|| Aggregate::new(config, now));
+        aggregate.restore(past.days, past.cpu_milli, past.memory_bytes, now);
     }
 
     /// A pod is gone; what it taught stays.

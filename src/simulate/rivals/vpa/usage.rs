@@ -4,7 +4,9 @@ use super::{
     Config,
     histogram::{CPU_BUCKETS, DecayingHistogram, MEMORY_BUCKETS, MIN_SAMPLE_WEIGHT},
 };
+use crate::units::maths;
 
+const DAY: i64 = 86_400;
 /// A day's memory peak weighs this.
 const PEAK_WEIGHT: f64 = 1.0;
 
@@ -37,6 +39,20 @@ impl Aggregate {
         self.last = self.last.max(Some(at));
         self.first = Some(self.first.map_or(at, |first| first.min(at)));
         self.samples += 1;
+    }
+
+    /// Takes over a checkpoint of one pod that used as much for days, seen once a minute under the default half-life; a
+    /// shorter half-life has no say in what the checkpoint weighs, only in how fast it fades.
+    pub(super) fn restore(&mut self, days: i64, cpu_milli: i64, memory_bytes: i64, now: i64) {
+        let today = MIN_SAMPLE_WEIGHT * (DAY / 60) as f64;
+        for day in 0..days {
+            let faded = maths::exp2(-(day as f64));
+            self.cpu.add(cpu_milli as f64 / 1000.0, today * faded, now);
+            self.memory.add(memory_bytes as f64, PEAK_WEIGHT * faded, now);
+        }
+        self.samples += u64::try_from(days * (DAY / 60)).unwrap_or(0);
+        self.first = Some(now - days * DAY);
+        self.last = Some(now);
     }
 
     /// Adds all of another; sample counts add up, so pods that run side by side count side by side.
