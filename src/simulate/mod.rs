@@ -15,6 +15,7 @@
 
 mod arbiter;
 mod arrivals;
+pub mod fight;
 mod latency;
 mod load;
 mod metrics;
