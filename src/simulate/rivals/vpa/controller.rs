@@ -367,3 +367,6 @@ fn sized(container: &TemplateContainer, patch: Patch) -> ContainerSize {
         limits: resources(container.limits.overlaid(patch.limits)),
     }
 }
+
+#[cfg(test)]
+mod tests;
