@@ -14,6 +14,8 @@ mod decide;
 mod demo;
 #[cfg(feature = "controller")]
 mod explain;
+#[cfg(feature = "page")]
+mod fight;
 mod progress;
 #[cfg(feature = "controller")]
 mod run;

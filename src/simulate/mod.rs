@@ -1,7 +1,7 @@
 //! The embedded cluster: a recorded load is played against a simulated workload under one controller, and scored.
 //!
 //! ```text
-//!  trace ─▶ load ─▶ arrivals ─▶ plant ──metrics──▶ Snapshot ─▶ Controller ─▶ Decision ─▶ plant
+//!  trace ─▶ load ─▶ arrivals ─▶ plant ──metrics──▶ View ─▶ Controller ─▶ Action ─▶ plant
 //!                                 └──────▶ truth ─▶ score ─▶ summary
 //! ```
 //!
@@ -15,6 +15,7 @@
 
 mod arbiter;
 mod arrivals;
+pub mod fight;
 mod latency;
 mod load;
 mod metrics;
@@ -26,17 +27,16 @@ mod scenario;
 mod score;
 mod service;
 pub mod summary;
+mod view;
 
 pub use load::Load;
 pub use run::{Run, Tick, Truth};
 pub use scenario::{SHORTEST, Scenario, TraceOptions};
 pub use score::{SHORTAGE_FACTOR, Score};
 pub use service::Service;
+pub use view::{Action, ContainerView, Oom, Phase, PodAction, PodView, QueueView, UsageSample, View};
 
-use crate::{
-    decide::{Decision, Snapshot},
-    units::Seconds,
-};
+use crate::units::Seconds;
 
 /// The plant's step.
 const STEP_SECONDS: f64 = 5.0;
@@ -56,12 +56,13 @@ pub const TICK: Seconds = Seconds(TICK_SECONDS);
 pub trait Controller {
     /// Its name in reports.
     fn name(&self) -> &str;
-    /// What should be, given what is seen.
-    fn tick(&mut self, snapshot: &Snapshot) -> Decision;
+    /// What it does, given what it sees.
+    fn tick(&mut self, view: &View<'_>) -> Action;
 }
 
 /// Controllers that can be run, in the order of reports.
-pub const CONTROLLERS: [&str; 4] = ["arbiter", "hpa50", "hpa70", "hpa80"];
+pub const CONTROLLERS: [&str; 10] =
+    ["arbiter", "hpa50", "hpa70", "hpa80", "vpa", "vpa-inplace", "hpa50-vpa", "hpa70-vpa", "hpa70-vpamem", "hvpa"];
 
 /// A controller by its name.
 pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
@@ -70,7 +71,8 @@ pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller 
         "hpa50" => Ok(Box::new(rivals::Hpa::new(name, 50, scenario.policy.replicas))),
         "hpa70" => Ok(Box::new(rivals::Hpa::new(name, 70, scenario.policy.replicas))),
         "hpa80" => Ok(Box::new(rivals::Hpa::new(name, 80, scenario.policy.replicas))),
-        _ => Err(SimulateError::Controller { name: name.to_owned() }),
+        _ => rivals::composites::named(name, scenario.policy.replicas)
+            .ok_or_else(|| SimulateError::Controller { name: name.to_owned() }),
     }
 }
 

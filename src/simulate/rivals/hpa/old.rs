@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::Controller;
+use super::super::super::{Action, Controller, PodAction, View};
 use crate::{
     decide::{ContainerSize, Decision, Explain, Reason, Snapshot},
     policy::ReplicaRange,
@@ -142,7 +142,8 @@ fn propose(pods: Pods, target_percent: u32, current: u32) -> Option<Proposal> {
     let ratio = percent as f64 / f64::from(target_percent);
     let hold = Some(Proposal { replicas: current, percent });
     let within = |ratio: f64| (1.0 - TOLERANCE..=1.0 + TOLERANCE).contains(&ratio);
-    let replicas = |ratio: f64, pods: u32| u32::try_from(super::super::whole((ratio * f64::from(pods)).ceil())).ok();
+    let replicas =
+        |ratio: f64, pods: u32| u32::try_from(super::super::super::whole((ratio * f64::from(pods)).ceil())).ok();
     if pods.unready == 0 || ratio <= 1.0 {
         if within(ratio) {
             return hold;
@@ -164,7 +165,8 @@ impl Controller for Hpa {
         &self.name
     }
 
-    fn tick(&mut self, snapshot: &Snapshot) -> Decision {
+    fn tick(&mut self, view: &View<'_>) -> Action {
+        let snapshot = view.snapshot;
         let (replicas, reason, message) = self.answer(snapshot);
         let containers = snapshot
             .containers
@@ -172,7 +174,9 @@ impl Controller for Hpa {
             .map(|c| ContainerSize { name: c.name.clone(), requests: c.request, limits: c.limit })
             .collect();
         let (at, replicas) = (snapshot.at, Replicas(replicas));
-        Decision { v: 0, at, replicas, containers, boost: None, reason, message, explain: Explain::default() }
+        let explain = Explain::default();
+        let decision = Decision { v: 0, at, replicas, containers, boost: None, reason, message, explain };
+        Action { decision, pods: PodAction::NewPods(Vec::new()) }
     }
 }
 
