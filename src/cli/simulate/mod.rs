@@ -12,7 +12,7 @@ use super::Failure;
 use crate::{
     policy::{Policy, Prices},
     simulate::{
-        Load, Scenario, TraceOptions, controller,
+        Load, Scenario, TraceOptions, check_controller,
         summary::{Assumptions, Summary},
     },
     units::{Cores, Seconds},
@@ -32,7 +32,7 @@ pub(super) struct Args {
     /// The ScalingPolicy to follow; without one: 2 to 60 replicas and 99 % of requests within 200 ms
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Controllers to compare: arbiter, hpa50, hpa70, hpa80
+    /// Controllers to compare: arbiter, hpa50, hpa70, hpa80, hpa-hindsight, static, oracle-n, oracle, oracle-lead
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "arbiter,hpa70")]
     controllers: Vec<String>,
     /// Repetitions with other noise, starts and tiles
@@ -75,7 +75,7 @@ enum Format {
 pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
     let scenarios = scenarios(&args)?;
     for name in &args.controllers {
-        controller(name, &scenarios[0]).map_err(|error| Failure::Input(error.to_string()))?;
+        check_controller(name).map_err(|error| Failure::Input(error.to_string()))?;
     }
     let plan = jobs::Plan { scenarios: &scenarios, controllers: &args.controllers, seeds: args.seeds };
     let out = args.out.as_deref().map(output::Directory::create).transpose()?;
