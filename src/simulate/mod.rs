@@ -15,10 +15,12 @@
 
 mod arbiter;
 mod arrivals;
+mod candidates;
 pub mod fight;
 mod latency;
 mod load;
 mod metrics;
+pub mod oracle;
 mod plant;
 mod random;
 pub mod rivals;
@@ -29,6 +31,7 @@ mod service;
 pub mod summary;
 mod view;
 
+pub use candidates::{Candidate, candidate, candidate_count};
 pub use load::Load;
 pub use run::{Run, Tick, Truth};
 pub use scenario::{SHORTEST, Scenario, TraceOptions};
@@ -61,10 +64,30 @@ pub trait Controller {
 }
 
 /// Controllers that can be run, in the order of reports.
-pub const CONTROLLERS: [&str; 10] =
-    ["arbiter", "hpa50", "hpa70", "hpa80", "vpa", "vpa-inplace", "hpa50-vpa", "hpa70-vpa", "hpa70-vpamem", "hvpa"];
+pub const CONTROLLERS: [&str; 15] = [
+    "arbiter",
+    "hpa50",
+    "hpa70",
+    "hpa80",
+    "vpa",
+    "vpa-inplace",
+    "hpa50-vpa",
+    "hpa70-vpa",
+    "hpa70-vpamem",
+    "hvpa",
+    "hpa-hindsight",
+    "static",
+    "oracle-n",
+    "oracle",
+    "oracle-lead",
+];
 
-/// A controller by its name.
+/// Whether there is a controller of that name.
+pub fn check_controller(name: &str) -> Result<(), SimulateError> {
+    if CONTROLLERS.contains(&name) { Ok(()) } else { Err(SimulateError::Controller { name: name.to_owned() }) }
+}
+
+/// A controller by its name: one that decides tick by tick, with what it sees.
 pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
     match name {
         "arbiter" => Ok(Box::new(arbiter::Arbiter::new(scenario.policy.clone()))),

@@ -41,6 +41,12 @@ pub struct Score {
     pub mean_cpu_request_cores: Cores,
 }
 
+/// Price of the work of one late request.
+pub(super) fn work_price(scenario: &Scenario) -> f64 {
+    let core_second = scenario.policy.prices.core_hour.get() / 3600.0;
+    SHORTAGE_FACTOR * scenario.service.work.get() * core_second
+}
+
 /// What a run adds up.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
@@ -61,8 +67,7 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(scenario: &Scenario) -> Self {
-        let core_second = scenario.policy.prices.core_hour.get() / 3600.0;
-        Self { work_price: SHORTAGE_FACTOR * scenario.service.work.get() * core_second, ..Self::default() }
+        Self { work_price: work_price(scenario), ..Self::default() }
     }
 
     /// Adds one scored step.

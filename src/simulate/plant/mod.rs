@@ -6,6 +6,7 @@
 //!
 //! Invariant: deterministic; everything random belongs to a stream drawn before the run or to one pod.
 
+mod outlook;
 mod pod;
 #[cfg(test)]
 mod tests;

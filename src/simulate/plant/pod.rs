@@ -20,7 +20,7 @@ const WARM_UP_CAPACITY: f64 = 0.6;
 const START_BURN_SECONDS: f64 = 30.0;
 const START_BURN_CORES: f64 = 0.3;
 /// Load balancing is uneven: deviation and correlation time of a pod's share.
-const IMBALANCE_DEVIATION: f64 = 0.08;
+pub(super) const IMBALANCE_DEVIATION: f64 = 0.08;
 const IMBALANCE_SECONDS: f64 = 300.0;
 /// Memory that grows after the start (caches): share of the base, and its time.
 const MEMORY_GROWTH: f64 = 0.15;
