@@ -60,15 +60,17 @@ pub trait Controller {
 }
 
 /// Controllers that can be run, in the order of reports.
-pub const CONTROLLERS: [&str; 4] = ["arbiter", "hpa50", "hpa70", "hpa80"];
+pub const CONTROLLERS: [&str; 6] = ["arbiter", "hpa50", "hpa70", "hpa80", "keda", "kpa"];
 
 /// A controller by its name.
 pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
     match name {
         "arbiter" => Ok(Box::new(arbiter::Arbiter::new(scenario.policy.clone()))),
-        "hpa50" => Ok(Box::new(rivals::Hpa::new(name, 50, scenario.policy.replicas))),
-        "hpa70" => Ok(Box::new(rivals::Hpa::new(name, 70, scenario.policy.replicas))),
-        "hpa80" => Ok(Box::new(rivals::Hpa::new(name, 80, scenario.policy.replicas))),
+        "hpa50" => Ok(Box::new(rivals::Hpa::cpu(name, 50, scenario.policy.replicas))),
+        "hpa70" => Ok(Box::new(rivals::Hpa::cpu(name, 70, scenario.policy.replicas))),
+        "hpa80" => Ok(Box::new(rivals::Hpa::cpu(name, 80, scenario.policy.replicas))),
+        "keda" => Ok(Box::new(rivals::keda_of(name, scenario)?)),
+        "kpa" => Ok(Box::new(rivals::kpa_of(name, scenario)?)),
         _ => Err(SimulateError::Controller { name: name.to_owned() }),
     }
 }
@@ -92,6 +94,22 @@ pub enum SimulateError {
         /// The name that was asked for.
         name: String,
     },
+    /// A controller of queues where there is none.
+    #[error(
+        "--controllers: `{name}` scales on a queue and this load has none; leave it out or give the policy a backlog"
+    )]
+    Queue {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// A controller of demand where nothing measures it.
+    #[error(
+        "--controllers: `{name}` scales on requests and this policy has no signal of role demand; leave it out or add one"
+    )]
+    Demand {
+        /// The name that was asked for.
+        name: String,
+    },
 }
 
 impl SimulateError {
@@ -100,7 +118,7 @@ impl SimulateError {
     pub const fn category(&self) -> &'static str {
         match self {
             Self::Trace { .. } => "trace",
-            Self::Controller { .. } => "controller",
+            Self::Controller { .. } | Self::Queue { .. } | Self::Demand { .. } => "controller",
         }
     }
 }
