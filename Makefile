@@ -23,7 +23,7 @@ test: lint test-plain test-web test-cluster ## Everything: lint, unit, golden, A
 lint: ## Format, clippy (each feature set), docs without warnings, one TLS provider
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- -D warnings
-	$(CARGO) clippy --quiet --lib --bins --no-default-features -- -D warnings
+	$(CARGO) clippy --quiet --all-targets --no-default-features -- -D warnings
 	$(CARGO) clippy --quiet --lib --bins --no-default-features --features page -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps --document-private-items
 	tests/one-tls-provider
@@ -46,6 +46,12 @@ test-cluster: ## A real etcd, API server, controller manager, scheduler, Prometh
 measure: ## Reaction times and memory of the live controller, into simulations/results/live-latency.md
 	tests/cluster/build
 	tests/cluster/measure
+
+TRACES ?= simulations/traces
+
+.PHONY: results
+results: ## Every controller on every trace of a directory (TRACES=…), into simulations/results/controllers.md
+	simulations/compare $(TRACES)
 
 .PHONY: bench
 bench: ## Time of one decision

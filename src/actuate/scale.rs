@@ -66,7 +66,7 @@ impl Writer {
                     return Err(refused(&what, "get", &resource, s.code, s.message.clone()));
                 }
                 Ok(Err(e)) => {
-                    return Err(WriteError::Failed { what, cause: crate::observe::kubernetes::root_cause(&e) });
+                    return Err(WriteError::Failed { what, cause: crate::observe::root_cause(&e) });
                 }
                 Err(_) => return Err(WriteError::Failed { what, cause: "no answer to the read".into() }),
             };

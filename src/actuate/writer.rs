@@ -6,7 +6,7 @@ use kube::{Client, Config};
 use tokio::time::Instant;
 
 use super::{Fence, Gate, Permit, Refusal, WriteError, WriteKind};
-use crate::observe::kubernetes::root_cause;
+use crate::observe::root_cause;
 
 /// How long one request may take. With the renew deadline it must stay below the lease duration (see [`super::Fence`]).
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -77,8 +77,9 @@ pub(super) struct Args {
     /// Form of the log on stderr
     #[arg(long, value_enum, default_value = "text", env = "ARBITER_LOG_FORMAT")]
     log_format: LogFormat,
+    // The client logs every failed connection itself; what fails is said by whoever asked for it.
     /// What is logged, for example info,arbiter=debug
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "ARBITER_LOG")]
+    #[arg(long, value_name = "FILTER", default_value = "info,kube_client::client::builder=off", env = "ARBITER_LOG")]
     log: String,
 }
 

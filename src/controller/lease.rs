@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     actuate::{Claim, FIELD_MANAGER},
-    observe::{clock::Clock, kubernetes::root_cause},
+    observe::{clock::Clock, root_cause},
 };
 
 /// Times of the lease; the defaults are those of client-go.

@@ -29,8 +29,9 @@ use crate::{
     actuate::{Bucket, Claim, FIELD_MANAGER, Fence, Writer, writing_client},
     observe::{
         clock::{Clock, SystemClock},
-        kubernetes::{self, Targets, root_cause},
+        kubernetes::{self, Targets},
         prometheus::{Prometheus, PrometheusConfig},
+        root_cause, shorten,
         signals::{HubConfig, SignalHub},
         usage::{Cadvisor, MetricsApi, UsageSource},
     },
@@ -176,10 +177,21 @@ async fn cluster_config(context: Option<&str>) -> Result<kube::Config, Controlle
     let found = match from_file {
         Ok(config) => Ok(config),
         // A file that was named and cannot be read is a mistake, not a reason to look elsewhere.
-        Err(e) if named => Err(e.to_string()),
-        Err(e) => kube::Config::incluster().map_err(|inside| format!("{e}; and inside a cluster: {inside}")),
+        Err(e) if named => Err(match std::env::var_os("KUBECONFIG") {
+            Some(file) => format!("{}: {}", file.display(), in_one_line(&e)),
+            None => in_one_line(&e),
+        }),
+        Err(e) => {
+            kube::Config::incluster().map_err(|inside| format!("{}; and inside a cluster: {inside}", in_one_line(&e)))
+        }
     };
     found.map_err(|cause| ControllerError::Kubeconfig { cause })
+}
+
+/// What the parser says, without the excerpt that it draws below.
+fn in_one_line(error: &kube::config::KubeconfigError) -> String {
+    let text = error.to_string();
+    shorten(text.lines().next().unwrap_or_default())
 }
 
 fn unusable(error: &kube::Error) -> ControllerError {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     arith::decay,
+    past::Past,
     sample::Sample,
     stale::{Signals, UsageState},
 };
@@ -38,6 +39,9 @@ const SURPRISE_RESET: f64 = 0.8;
 /// Time constant of the imbalance average.
 const IMBALANCE_TAU: f64 = 750.0;
 
+/// Most that a rate is believed to have grown within a window of usage; keeps the arithmetic finite.
+const MOST_GROWN: f64 = 1e6;
+
 /// The demand model of one workload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -59,6 +63,8 @@ pub(super) struct Identifier {
     surprise: f64,
     /// Work per unit that usage alone implies, averaged over minutes; 0: none yet.
     implied: f64,
+    /// The Demand signal lately: usage is a mean over a window that has passed, and is compared with the rate of then.
+    rates: Past,
     /// Decayed peak of the Demand signal.
     rate_peak: f64,
     /// Decayed peak of usage.
@@ -87,6 +93,7 @@ impl Default for Identifier {
             sigma: 0.05,
             surprise: 0.0,
             implied: 0.0,
+            rates: Past::default(),
             rate_peak: 0.0,
             usage_peak: 0.0,
             demand_peak: 0.0,
@@ -189,6 +196,8 @@ impl Identifier {
         self.demand_peak *= keep;
         if let Some(rate) = rate {
             self.rate_peak = (self.rate_peak * keep).max(rate);
+            let age = signals.demand.as_ref().and_then(|d| d.verdict.age_seconds).map_or(0.0, |a| a.0);
+            self.rates.note(sample.t - age.min(600.0), rate);
         }
         let Some(usage) = sample.usage.filter(|_| sample.usage_is_whole()) else { return };
         let n = sample.ready_in_window;
@@ -204,8 +213,8 @@ impl Identifier {
         if sample.starting_up {
             return;
         }
-        if let Some(rate) = rate {
-            self.fit(rate, usage, n, sample);
+        if rate.is_some() {
+            self.fit(self.rates.mean(sample.usage_window), usage, n, sample);
         }
         if let (true, Some(gib)) = (sample.settled, sample.working_set_gib) {
             let demand = (usage - self.idle * n).max(0.0);
@@ -309,7 +318,8 @@ impl Identifier {
         let throttled = sample.throttled.unwrap_or(0.0);
         let demand = match (known, sample.usage) {
             (Some(planned), usage) => {
-                let (cores, from) = self.cross_check(planned, usage, throttled, sample);
+                let grown = self.grown(planned / self.work, sample);
+                let (cores, from) = self.cross_check(planned, usage, throttled, grown, sample);
                 Demand { cores, from, idle: self.idle, work: Some(self.work) }
             }
             // The signal is gone for a while: what usage proves, by the same model, so nothing jumps.
@@ -328,8 +338,22 @@ impl Identifier {
         Some(demand)
     }
 
+    /// Factor by which the rate has grown since the window of usage. Usage of then says nothing against work that has
+    /// come since: without this a step waits until usage shows it.
+    fn grown(&self, rate: f64, sample: &Sample) -> f64 {
+        let then = self.rates.mean(sample.usage_window);
+        if then > 0.0 { (rate / then).clamp(1.0, MOST_GROWN) } else { MOST_GROWN }
+    }
+
     /// `b·λ`, held inside what usage proves.
-    fn cross_check(&self, planned: f64, usage: Option<f64>, throttled: f64, sample: &Sample) -> (f64, From) {
+    fn cross_check(
+        &self,
+        planned: f64,
+        usage: Option<f64>,
+        throttled: f64,
+        grown: f64,
+        sample: &Sample,
+    ) -> (f64, From) {
         let Some(usage) = usage else { return (planned, From::Rate) };
         let proved = (usage - self.idle * sample.ready_in_window).max(0.0);
         let slack = 0.02 * self.usage_peak;
@@ -338,7 +362,7 @@ impl Identifier {
         } else if sample.starting_up {
             (0.8 * proved, f64::INFINITY)
         } else if sample.settled {
-            ((0.85 * proved - slack).max(0.0), 1.2 * proved + slack)
+            ((0.85 * proved - slack).max(0.0), (1.2 * proved + slack) * grown)
         } else {
             (0.0, f64::INFINITY)
         };

@@ -125,6 +125,10 @@ fn reason(facts: &Facts) -> Reason {
     if facts.sample.rollout_age.is_some() {
         return Reason::RolloutInProgress;
     }
+    if replicas.decided < replicas.current {
+        // What keeps more from helping is no reason for fewer.
+        return replicas.limit().unwrap_or_else(|| steady(facts));
+    }
     if saturation.in_vain.is_some() || facts.memory.capacity.exhausted() {
         return Reason::DownstreamBound;
     }
@@ -134,7 +138,7 @@ fn reason(facts: &Facts) -> Reason {
     if replicas.limit().is_some() {
         return Reason::LimitedByMin;
     }
-    if replicas.decided >= replicas.current && replicas.needed.is_some_and(|n| n < replicas.decided) {
+    if replicas.needed.is_some_and(|n| n < replicas.decided) {
         return Reason::HoldingForDemand;
     }
     steady(facts)

@@ -31,6 +31,7 @@ mod explain;
 mod foreign;
 mod limits;
 mod memory;
+mod past;
 mod plan;
 mod price;
 mod queue;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Snapshot,
     arith::sane,
+    past::Past,
     stale::{UsageState, usage_state},
 };
 use crate::units::Bytes;
@@ -23,8 +24,6 @@ const SETTLED_AFTER: f64 = 60.0;
 pub(super) const TEMPLATE_FREEZE: f64 = 600.0;
 /// Usage in this time after a new template is start-up work, not demand.
 const TEMPLATE_SKIP: f64 = 105.0;
-/// How many past pod counts are kept; enough for the usage window at one change per tick.
-const PAST_COUNTS: usize = 16;
 /// Start-up time that is reckoned with before one was seen.
 const DEFAULT_START: f64 = 30.0;
 /// Lag of metrics and one decision, in seconds (two ticks of lag, one of decision).
@@ -38,8 +37,8 @@ pub(super) struct Clock {
     last: Option<f64>,
     /// Instant of the first tick.
     started: Option<f64>,
-    /// Ready pods since an instant, oldest first.
-    ready: Vec<(f64, u32)>,
+    /// Ready pods.
+    ready: Past,
     /// `spec.replicas` of the last tick.
     spec: Option<u32>,
     /// When pods or `spec.replicas` last changed.
@@ -59,7 +58,7 @@ impl Default for Clock {
         Self {
             last: None,
             started: None,
-            ready: Vec::new(),
+            ready: Past::default(),
             spec: None,
             changed: 0.0,
             template: None,
@@ -107,6 +106,8 @@ pub(super) struct Sample {
     pub(super) ready: f64,
     /// Mean ready pods over the usage window.
     pub(super) ready_in_window: f64,
+    /// The window that usage is a mean over, unix seconds.
+    pub(super) usage_window: (f64, f64),
     /// Ready pods equal `spec.replicas` and nothing changed for a minute.
     pub(super) settled: bool,
     /// CPU used by all pods, cores; for partial data scaled to the pods that should report.
@@ -172,37 +173,13 @@ impl Clock {
 
     /// Notes the pod count; true when pods or spec changed.
     fn note_pods(&mut self, t: f64, ready: u32, spec: u32) {
-        if self.ready.last().is_none_or(|&(_, n)| n != ready) {
-            self.ready.push((t, ready));
-            if self.ready.len() > PAST_COUNTS {
-                self.ready.remove(0);
-            }
+        if self.ready.note(t, f64::from(ready)) {
             self.changed = t;
         }
         if self.spec.is_some_and(|s| s != spec) || f64::from(ready) != f64::from(spec) {
             self.changed = t;
         }
         self.spec = Some(spec);
-    }
-
-    /// Mean ready pods over `[from, to]`, as a step function of what was seen.
-    fn mean_ready(&self, from: f64, to: f64) -> f64 {
-        let Some(&(_, oldest)) = self.ready.first() else { return 0.0 };
-        let mut sum = 0.0;
-        let mut at = from;
-        let mut current = f64::from(oldest);
-        for &(since, n) in &self.ready {
-            if since > at {
-                let until = since.min(to);
-                sum += current * (until - at).max(0.0);
-                at = until.max(at);
-            }
-            if since <= to {
-                current = f64::from(n);
-            }
-        }
-        sum += current * (to - at).max(0.0);
-        if to > from { sum / (to - from) } else { current }
     }
 
     /// A quantile tracker: half way up to a longer start, a little down to a shorter one.
@@ -296,7 +273,8 @@ impl Sample {
         let usage_age = snapshot.usage_age_seconds.and_then(|a| sane(a.0)).map(|a| a + late_by);
         let window = snapshot.window_seconds.and_then(|w| sane(w.0)).unwrap_or(DEFAULT_WINDOW).clamp(1.0, 600.0);
         let end = t - usage_age.unwrap_or(0.0).min(600.0);
-        let ready_in_window = clock.mean_ready(end - window, end);
+        let usage_window = (end - window, end);
+        let ready_in_window = clock.ready.mean(usage_window);
 
         let reporting = containers.iter().filter_map(|c| c.reporting).reduce(f64::min);
         let sum = total(containers.iter().map(|c| c.cpu));
@@ -326,6 +304,7 @@ impl Sample {
             spec_before,
             ready: f64::from(ready),
             ready_in_window,
+            usage_window,
             settled: t - clock.changed >= SETTLED_AFTER,
             usage: if state.is_known() { sum.map(|u| u * scale) } else { None },
             usage_state: state,

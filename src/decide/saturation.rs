@@ -118,7 +118,7 @@ impl Episode {
                 if self.given_up_until.is_some_and(|until| until <= sample.t) {
                     self.given_up_until = None;
                 }
-                return Saturation { in_vain: self.in_vain(), ..Saturation::default() };
+                return Saturation::default();
             }
         };
         let strength = match cause {

@@ -177,10 +177,11 @@ pub fn shorten(text: &str) -> String {
     short
 }
 
-/// The innermost cause of an HTTP error: "Connection refused" rather than "error sending request for url …".
+/// The innermost cause of an error, on one line: "Connection refused" rather than "error sending request for url …".
 /// The URL is left out, because it may carry credentials.
-pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut inner: &dyn std::error::Error = error;
+#[must_use]
+pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut inner = error;
     while let Some(source) = inner.source() {
         inner = source;
     }

@@ -16,4 +16,4 @@ pub mod signals;
 pub mod snapshot;
 pub mod usage;
 
-pub use error::{MAX_REMOTE_TEXT, ObserveError, shorten};
+pub use error::{MAX_REMOTE_TEXT, ObserveError, root_cause, shorten};

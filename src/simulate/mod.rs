@@ -15,10 +15,12 @@
 
 mod arbiter;
 mod arrivals;
+mod candidates;
 mod course;
 mod latency;
 mod load;
 mod metrics;
+pub mod oracle;
 mod plant;
 mod random;
 pub mod rivals;
@@ -30,6 +32,7 @@ pub mod summary;
 mod view;
 mod world;
 
+pub use candidates::{Candidate, candidate, candidate_count};
 pub use course::Part;
 pub use latency::latency_table;
 pub use load::Load;
@@ -69,9 +72,15 @@ pub trait Controller {
 }
 
 /// Controllers that can be run, in the order of reports.
-pub const CONTROLLERS: [&str; 4] = ["arbiter", "hpa50", "hpa70", "hpa80"];
+pub const CONTROLLERS: [&str; 9] =
+    ["arbiter", "hpa50", "hpa70", "hpa80", "hpa-hindsight", "static", "oracle-n", "oracle", "oracle-lead"];
 
-/// A controller by its name.
+/// Whether there is a controller of that name.
+pub fn check_controller(name: &str) -> Result<(), SimulateError> {
+    if CONTROLLERS.contains(&name) { Ok(()) } else { Err(SimulateError::Controller { name: name.to_owned() }) }
+}
+
+/// A controller by its name: one that decides tick by tick, with what it sees.
 pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
     match name {
         "arbiter" => Ok(Box::new(arbiter::Arbiter::new(scenario.policy.clone()))),

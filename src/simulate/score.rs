@@ -41,6 +41,12 @@ pub struct Score {
     pub mean_cpu_request_cores: Cores,
 }
 
+/// Price of the work of one late request.
+pub(super) fn work_price(scenario: &Scenario) -> f64 {
+    let core_second = scenario.policy.prices.core_hour.get() / 3600.0;
+    SHORTAGE_FACTOR * scenario.service.work.get() * core_second
+}
+
 /// What a run adds up.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
@@ -62,9 +68,7 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(scenario: &Scenario) -> Self {
-        let core_second = scenario.policy.prices.core_hour.get() / 3600.0;
-        let work_price = SHORTAGE_FACTOR * scenario.service.work.get() * core_second;
-        Self { work_price, queue: scenario.world.queue.is_some(), ..Self::default() }
+        Self { work_price: work_price(scenario), queue: scenario.world.queue.is_some(), ..Self::default() }
     }
 
     /// Adds one scored step.

@@ -128,7 +128,7 @@ async fn ask(server: &str, namespace: &str, name: &str) -> Result<Record, Failur
         path.pop_if_empty().extend(["api", "v1", "policies", namespace, name, "explain"]);
     }
     let unreachable = |e: reqwest::Error| {
-        let cause = crate::observe::kubernetes::root_cause(&e);
+        let cause = crate::observe::root_cause(&e);
         Failure::Environment(format!(
             "the controller at {server} cannot be reached ({cause}): forward its port (kubectl -n arbiter-system \
              port-forward deploy/arbiter 8081) or name it with --server"
@@ -138,7 +138,7 @@ async fn ask(server: &str, namespace: &str, name: &str) -> Result<Record, Failur
     let answer = client.get(url).send().await.map_err(unreachable)?;
     match answer.status().as_u16() {
         200 => answer.json().await.map_err(|e| {
-            let cause = crate::observe::kubernetes::root_cause(&e);
+            let cause = crate::observe::root_cause(&e);
             Failure::Environment(format!("{server} answers, but not like a controller of this version: {cause}"))
         }),
         404 => Err(Failure::Input(format!(

@@ -11,7 +11,11 @@ use super::{
     super::{Failure, progress},
     output::{Directory, Recorder},
 };
-use crate::simulate::{Action, Controller, Run, Scenario, TICK, View, controller, summary::RunScore};
+use crate::simulate::{
+    Action, Controller, Run, Scenario, Score, TICK, View, candidate, candidate_count,
+    oracle::{Knowledge, Oracle},
+    summary::RunScore,
+};
 
 /// Ticks between two updates of the progress bar.
 const PROGRESS_TICKS: u64 = 1000;
@@ -29,8 +33,9 @@ pub(super) struct Timing {
     trace: String,
     controller: String,
     seed: u64,
-    decision_ns_p50: u64,
-    decision_ns_p99: u64,
+    /// None for what does not decide tick by tick.
+    decision_ns_p50: Option<u64>,
+    decision_ns_p99: Option<u64>,
     wall_s: f64,
 }
 
@@ -39,6 +44,22 @@ struct Job<'a> {
     scenario: &'a Scenario,
     controller: &'a str,
     seed: u64,
+}
+
+impl Job<'_> {
+    /// Ticks of one run. Only the progress bar reads it.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive count of ticks")]
+    fn ticks(&self) -> u64 {
+        (self.scenario.duration / TICK) as u64
+    }
+
+    /// Runs that the job takes: of several candidates the best one is played again.
+    fn runs(&self) -> u64 {
+        match candidate_count(self.controller) {
+            1 => 1,
+            several => several as u64 + 1,
+        }
+    }
 }
 
 impl<'a> Plan<'a> {
@@ -67,10 +88,7 @@ pub(super) fn play(
     out: Option<&Directory>,
 ) -> Result<Vec<(RunScore, Timing)>, Failure> {
     let jobs: Vec<Job<'_>> = plan.jobs().collect();
-    let ticks: f64 = jobs.iter().map(|job| job.scenario.duration / TICK).sum();
-    // Whole ticks; only a progress bar reads it.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive count of ticks")]
-    let bar = progress::bar(ticks as u64);
+    let bar = progress::bar(jobs.iter().map(|job| job.ticks() * job.runs()).sum());
     let next = AtomicUsize::new(0);
     let outcomes: Vec<Slot> = jobs.iter().map(|_| Mutex::new(None)).collect();
     std::thread::scope(|scope| {
@@ -99,30 +117,22 @@ fn take<'a, 'b>(next: &AtomicUsize, jobs: &'b [Job<'a>]) -> Option<(usize, &'b J
 /// Plays one job to its end.
 fn play_one(
     job: &Job<'_>,
-    mut recorder: Option<&mut Recorder>,
+    recorder: Option<&mut Recorder>,
     bar: &indicatif::ProgressBar,
 ) -> Result<(RunScore, Timing), Failure> {
     let Job { scenario, controller: name, seed } = *job;
-    let inner = controller(name, scenario).map_err(|error| Failure::Input(error.to_string()))?;
-    let nanoseconds = Arc::new(Mutex::new(Vec::new()));
-    let timed = Timed { inner, nanoseconds: Arc::clone(&nanoseconds) };
     bar.set_message(format!("{} · {name}", scenario.load.name));
     let watch = progress::Stopwatch::start();
-    let mut run = Run::new(scenario, Box::new(timed), seed);
-    let mut ticks = 0;
-    while let Some(tick) = run.advance() {
-        if let Some(recorder) = recorder.as_deref_mut() {
-            recorder.tick(&scenario.load.name, name, seed, &tick)?;
+    let (score, mut nanoseconds) = match Oracle::named(name) {
+        Some(oracle) => {
+            let plan = Knowledge::new(scenario, seed).plan(oracle);
+            bar.inc(job.ticks());
+            (plan.score, Vec::new())
         }
-        ticks += 1;
-        if ticks % PROGRESS_TICKS == 0 {
-            bar.inc(PROGRESS_TICKS);
-        }
-    }
-    bar.inc(ticks % PROGRESS_TICKS);
-    let mut nanoseconds = std::mem::take(&mut *nanoseconds.lock().unwrap_or_else(PoisonError::into_inner));
+        None => play_best(job, recorder, bar)?,
+    };
     nanoseconds.sort_unstable();
-    let percentile = |percent: usize| nanoseconds.get(nanoseconds.len() * percent / 100).copied().unwrap_or_default();
+    let percentile = |percent: usize| nanoseconds.get(nanoseconds.len() * percent / 100).copied();
     let timing = Timing {
         trace: scenario.load.name.clone(),
         controller: name.to_owned(),
@@ -136,12 +146,63 @@ fn play_one(
         controller: name.to_owned(),
         seed,
         tiled: scenario.tiled(),
-        score: run.score(),
+        score,
         j_over_oracle: None,
         j_over_oracle_n: None,
         j_over_oracle_lead: None,
     };
     Ok((score, timing))
+}
+
+/// Plays every candidate behind the controller's name; the best one counts and is recorded.
+fn play_best(
+    job: &Job<'_>,
+    recorder: Option<&mut Recorder>,
+    bar: &indicatif::ProgressBar,
+) -> Result<(Score, Vec<u64>), Failure> {
+    let mut best = (f64::INFINITY, 0, None);
+    let count = candidate_count(job.controller);
+    if count == 1 {
+        return play_candidate(job, 0, recorder, bar);
+    }
+    for index in 0..count {
+        let outcome = play_candidate(job, index, None, bar)?;
+        let j = outcome.0.j.get();
+        if j < best.0 {
+            best = (j, index, Some(outcome));
+        }
+    }
+    match (recorder, best) {
+        (None, (_, _, Some(outcome))) => Ok(outcome),
+        (recorder, (_, index, _)) => play_candidate(job, index, recorder, bar),
+    }
+}
+
+/// Plays one candidate to its end.
+fn play_candidate(
+    job: &Job<'_>,
+    index: usize,
+    mut recorder: Option<&mut Recorder>,
+    bar: &indicatif::ProgressBar,
+) -> Result<(Score, Vec<u64>), Failure> {
+    let Job { scenario, controller: name, seed } = *job;
+    let candidate = candidate(name, index, scenario, seed).map_err(|error| Failure::Input(error.to_string()))?;
+    let nanoseconds = Arc::new(Mutex::new(Vec::new()));
+    let timed = Timed { inner: candidate.controller, nanoseconds: Arc::clone(&nanoseconds) };
+    let mut run = Run::new(&candidate.scenario, Box::new(timed), seed);
+    let mut ticks = 0;
+    while let Some(tick) = run.advance() {
+        if let Some(recorder) = recorder.as_deref_mut() {
+            recorder.tick(&scenario.load.name, name, seed, &tick)?;
+        }
+        ticks += 1;
+        if ticks % PROGRESS_TICKS == 0 {
+            bar.inc(PROGRESS_TICKS);
+        }
+    }
+    bar.inc(ticks % PROGRESS_TICKS);
+    let nanoseconds = std::mem::take(&mut *nanoseconds.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((run.score(), nanoseconds))
 }
 
 /// A controller whose decisions are timed.

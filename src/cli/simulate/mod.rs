@@ -1,10 +1,16 @@
 //! `arbiter simulate`: recorded loads under several controllers, scored.
 
 mod jobs;
+mod markdown;
 mod output;
 mod table;
 
-use std::{fs::File, path::PathBuf, process::ExitCode};
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use jiff::SignedDuration;
 
@@ -12,7 +18,7 @@ use super::Failure;
 use crate::{
     policy::{Policy, Prices},
     simulate::{
-        Load, Scenario, TraceOptions, controller,
+        Load, Scenario, TraceOptions, check_controller,
         summary::{Assumptions, Summary},
     },
     units::{Cores, Seconds},
@@ -32,7 +38,7 @@ pub(super) struct Args {
     /// The ScalingPolicy to follow; without one: 2 to 60 replicas and 99 % of requests within 200 ms
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Controllers to compare: arbiter, hpa50, hpa70, hpa80
+    /// Controllers to compare: arbiter, hpa50, hpa70, hpa80, hpa-hindsight, static, oracle-n, oracle, oracle-lead
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "arbiter,hpa70")]
     controllers: Vec<String>,
     /// Repetitions with other noise, starts and tiles
@@ -44,16 +50,16 @@ pub(super) struct Args {
     /// Work at the load's peak (its 99.9th percentile), in cores
     #[arg(long, default_value_t = 8.0, value_parser = positive)]
     peak_cores: f64,
-    /// Column that is the load, when it is none of `rps`, `arrivals` and `cpu_cores`
-    #[arg(long, value_name = "NAME")]
-    load_column: Option<String>,
+    /// Column that is the load, when it is none of `rps`, `arrivals` and `cpu_cores`; of several the first that a trace has
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    load_column: Vec<String>,
     /// Prices of requests: YAML or JSON with coreHour and gibHour, in dollars
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
     /// Directory for summary.json, timings.json, timeline.csv and decisions.jsonl
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// What is printed: a table for people or summary.json for machines
+    /// What is printed: a table for people, summary.json for machines, or rows by trace for a document
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
     /// Runs side by side; the result does not depend on it [default: as many as there are cores]
@@ -68,6 +74,8 @@ enum Format {
     Table,
     /// `summary.json`.
     Json,
+    /// One row per trace and a mean, for a document.
+    Markdown,
 }
 
 /// Runs `arbiter simulate`.
@@ -75,7 +83,7 @@ enum Format {
 pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
     let scenarios = scenarios(&args)?;
     for name in &args.controllers {
-        controller(name, &scenarios[0]).map_err(|error| Failure::Input(error.to_string()))?;
+        check_controller(name).map_err(|error| Failure::Input(error.to_string()))?;
     }
     let plan = jobs::Plan { scenarios: &scenarios, controllers: &args.controllers, seeds: args.seeds };
     let out = args.out.as_deref().map(output::Directory::create).transpose()?;
@@ -89,6 +97,7 @@ pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
     }
     let text = match args.output {
         Format::Json => json,
+        Format::Markdown => markdown::render(&summary, &args.controllers),
         Format::Table => table::render(&summary, &args.controllers, args.out.as_deref()),
     };
     super::print(&text)?;
@@ -116,8 +125,8 @@ fn scenarios(args: &Args) -> Result<Vec<Scenario>, Failure> {
         let name = path.display().to_string();
         let file = File::open(path)
             .map_err(|error| Failure::Input(format!("{name}: cannot be opened: {error}; check the path")))?;
-        let load =
-            Load::read(&name, file, args.load_column.as_deref()).map_err(|error| Failure::Input(error.to_string()))?;
+        let load = Load::read(&name, file, load_column(&args.load_column, path).as_deref())
+            .map_err(|error| Failure::Input(error.to_string()))?;
         if scenarios.iter().any(|scenario| scenario.load.name == load.name) {
             return Err(Failure::Input(format!("{name}: another trace is called `{}` too; rename one", load.name)));
         }
@@ -139,8 +148,22 @@ fn scenarios(args: &Args) -> Result<Vec<Scenario>, Failure> {
     Ok(scenarios)
 }
 
+/// The column to read: the only one that was named, or the first of several that the trace has.
+fn load_column(named: &[String], trace: &Path) -> Option<String> {
+    /// No header is longer.
+    const HEADER: u64 = 1 << 16;
+    if let [one] = named {
+        return Some(one.clone());
+    }
+    let mut header = String::new();
+    // What cannot be read here is told when the trace itself is read.
+    BufReader::new(File::open(trace).ok()?.take(HEADER)).read_line(&mut header).ok()?;
+    let columns: Vec<&str> = header.trim().split(',').map(str::trim).collect();
+    named.iter().find(|name| columns.contains(&name.as_str())).cloned()
+}
+
 /// Reads a file of prices.
-fn prices(path: &std::path::Path) -> Result<Prices, Failure> {
+fn prices(path: &Path) -> Result<Prices, Failure> {
     let name = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Input(format!("{name}: cannot be read: {error}; check the path")))?;
@@ -186,6 +209,23 @@ mod tests {
     fn help_names_the_controllers_that_there_are() {
         let help = Probe::command().render_long_help().to_string();
         assert!(help.contains(&CONTROLLERS.join(", ")), "{help}");
+    }
+
+    #[test]
+    fn the_first_named_column_that_a_trace_has_is_its_load() {
+        let directory = tempfile::tempdir().unwrap();
+        let trace = directory.path().join("x.csv");
+        std::fs::write(&trace, "timestamp_s, qps,eps\n0,1,2\n").unwrap();
+        let column = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            load_column(&names, &trace)
+        };
+        assert_eq!(column(&["eps", "qps"]).as_deref(), Some("eps"));
+        assert_eq!(column(&["demand", "qps"]).as_deref(), Some("qps"));
+        assert_eq!(column(&["demand", "cpu"]), None);
+        assert_eq!(column(&[]), None);
+        // A single name is meant: reading the trace says that it is not there.
+        assert_eq!(column(&["demand"]).as_deref(), Some("demand"));
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Named failures: what went wrong in earlier designs and must not again.
 
 use super::{
-    super::{Memory, Reading, SignalState, decide},
-    plant::{Plant, latency_policy, policy, signal},
+    super::{Memory, Reading, Reason, SignalState, decide},
+    plant::{EPOCH, Plant, latency_policy, policy, reading, signal, snapshot},
 };
-use crate::{policy::Role, units::Cores};
+use crate::{
+    policy::{DirectionRules, Role},
+    units::{Cores, Replicas, Seconds},
+};
 
 #[test]
 fn idle_then_jump() {
@@ -154,4 +157,55 @@ fn a_fresh_memory_takes_over_without_a_dip() {
     let decision = decide(&snapshot, &plant.policy, &mut plant.memory, snapshot.at);
     assert!(decision.replicas.0 >= n);
     assert!(decision.containers[0].requests.cpu_cores.expect("has one").0 >= size - 1e-9);
+}
+
+/// Usage is a mean over a window that has passed: it says nothing against work that has come since.
+#[test]
+fn a_step_of_the_rate_does_not_wait_for_usage() {
+    let mut policy = policy();
+    policy.signals = vec![signal("requests", Role::Demand)];
+    let mut memory = Memory::new();
+    let mut look = |t: f64, rate: f64, usage: f64| {
+        let mut s = snapshot(EPOCH + t, 2, usage);
+        s.signals.insert("requests".to_owned(), Reading { age_seconds: Some(Seconds(2.0)), ..reading(rate) });
+        decide(&s, &policy, &mut memory, s.at)
+    };
+    for tick in 0..60 {
+        assert_eq!(look(15.0 * f64::from(tick), 100.0, 1.04).replicas, Replicas(2));
+    }
+    // 600 requests/s of 10 ms: 6 cores, 0.7 of a core each.
+    let first = look(889.0, 600.0, 1.04);
+    assert!((8..=10).contains(&first.replicas.0), "{} {}", first.replicas, first.message);
+    // A signal that usage never follows is held to what usage allows once the window has seen it.
+    let mut last = first;
+    for tick in 1..20 {
+        last = look(889.0 + 15.0 * f64::from(tick), 600.0, 1.04);
+    }
+    assert_eq!(last.explain.demand_from.as_deref(), Some("rate, lowered by usage"), "{}", last.message);
+}
+
+/// What keeps more from helping is no reason for fewer.
+#[test]
+fn a_shrink_never_names_a_bottleneck_behind_the_service() {
+    let mut plant = Plant::new(latency_policy(), 60.0, 4);
+    plant.policy.behavior.scale_down =
+        Some(DirectionRules { stabilization: Some(Seconds(0.0)), ..DirectionRules::default() });
+    plant.disturb = |s, t| {
+        if t < 900.0 {
+            let slow = Reading { violation_ratio: Some(0.5), ..reading(0.9) };
+            s.signals.insert("latency".to_owned(), slow);
+        }
+    };
+    let mut told = false;
+    let mut shrunk = false;
+    while plant.t < 3600.0 {
+        let before = plant.replicas();
+        let decision = plant.step();
+        told |= decision.reason == Reason::DownstreamBound;
+        if decision.replicas.0 < before {
+            shrunk = true;
+            assert_ne!(decision.reason, Reason::DownstreamBound, "{}", decision.message);
+        }
+    }
+    assert!(told && shrunk);
 }

@@ -4,5 +4,6 @@ mod failures;
 mod floor;
 mod invariants;
 mod plant;
+mod sentences;
 mod stability;
 mod terms;

@@ -9,13 +9,3 @@ pub use index::{Index, Kind};
 pub use objects::{ContainerFacts, OomKill, PodFacts, PolicyObject, Qos, ReplicaSetFacts};
 pub use target::{ObjectFacts, ScaleFacts, TargetError, TargetFacts, Targets, TemplateContainer};
 pub use watch::{Cluster, Watches, start};
-
-/// The innermost cause of an error: the part that says something.
-#[must_use]
-pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
-}

@@ -22,8 +22,13 @@ use kube::{
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{objects, root_cause};
-use crate::{decide::Resources, observe::members::parse_selector, policy::Target, units::Replicas};
+use super::objects;
+use crate::{
+    decide::Resources,
+    observe::{members::parse_selector, root_cause},
+    policy::Target,
+    units::Replicas,
+};
 
 /// How long what the API server serves is believed. New kinds appear with their CRDs, rarely.
 const DISCOVERY_TTL: Duration = Duration::from_mins(10);

@@ -178,7 +178,7 @@ fn watch_problem(kind: Kind, scope: &str, error: &watcher::Error) -> String {
         Some(404) => format!(
             "{plural} are not known to the API server: install the custom resource definitions (arbiter crds | kubectl apply -f -)"
         ),
-        _ => format!("{plural} cannot be watched {place}: {}", crate::observe::kubernetes::root_cause(error)),
+        _ => format!("{plural} cannot be watched {place}: {}", crate::observe::root_cause(error)),
     }
 }
 

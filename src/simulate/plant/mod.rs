@@ -7,6 +7,7 @@
 //! Invariant: deterministic; everything random belongs to a stream drawn before the run or to one pod.
 
 mod nodes;
+mod outlook;
 mod pod;
 mod queue;
 mod replicas;

@@ -17,14 +17,14 @@ const PATIENCE_SECONDS: f64 = 10.0;
 const JUDGED_UTILIZATION: f64 = 0.99;
 
 /// What became of a pod's requests in one step.
-struct Served {
-    share_over: f64,
+pub(super) struct Served {
+    pub(super) share_over: f64,
     capacity: f64,
     utilization: f64,
     busy: f64,
 }
 
-/// A moment: now, how much more than their requests pods get (and its binary logarithm), whether it is a tick.
+/// A moment: now, how much more than their requests pods get, whether it is a tick.
 #[derive(Clone, Copy)]
 pub(super) struct Moment {
     pub(super) now: f64,
@@ -129,7 +129,7 @@ impl Plant {
 }
 
 /// One pod, one step: what it serves, what waits, which share is late.
-fn serve_pod(pod: &mut Pod, requests: f64, moment: Moment, service: &Service, latency: &LatencyTable) -> Served {
+pub(super) fn serve_pod(pod: &mut Pod, requests: f64, moment: Moment, service: &Service, latency: &LatencyTable) -> Served {
     let Moment { now, stretch, .. } = moment;
     let idle = service.idle.get();
     let capacity = pod.granted(0, now, stretch, service).max(1e-3);

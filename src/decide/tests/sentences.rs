@@ -1,0 +1,244 @@
+//! The sentences as people read them. Their numbers come from running the model.
+
+use std::fmt::Write as _;
+
+use super::plant::{EPOCH, Plant, latency_policy, policy, reading, signal, snapshot};
+use crate::{
+    decide::{Decision, Memory, Quota, Reading, Reason, Resources, Snapshot, decide},
+    policy::{BacklogObjective, DirectionRules, Policy, RateLimit, Role},
+    units::{Bytes, Cores, Replicas, Seconds},
+};
+
+fn once(snapshot: &Snapshot, policy: &Policy) -> Decision {
+    decide(snapshot, policy, &mut Memory::new(), snapshot.at)
+}
+
+/// The sentence of a decision that has the reason.
+fn expect(reason: Reason, decision: Decision) -> String {
+    assert_eq!(decision.reason, reason, "{}", decision.message);
+    decision.message
+}
+
+/// Runs until a reason is given, or fails saying what was given instead.
+fn until(plant: &mut Plant, reason: Reason, seconds: f64) -> String {
+    let end = plant.t + seconds;
+    let mut last = String::new();
+    while plant.t < end {
+        let decision = plant.step();
+        if decision.reason == reason {
+            return decision.message;
+        }
+        last = format!("{:?}: {}", decision.reason, decision.message);
+    }
+    panic!("{reason:?} was not given; at last {last}");
+}
+
+/// A queue whose items take half a core-second, known from half an hour of steady work, then a burst.
+fn backlog() -> String {
+    let mut policy = policy();
+    policy.signals = vec![signal("queue", Role::Backlog), signal("rate", Role::Demand)];
+    policy.objective.backlog = Some(BacklogObjective { signal: "queue".to_owned(), drain_within: Seconds(120.0) });
+    let mut memory = Memory::new();
+    for tick in 0..=120 {
+        let mut s = snapshot(EPOCH + 15.0 * f64::from(tick), 3, 1.06);
+        s.signals.insert("rate".to_owned(), reading(2.0));
+        s.signals.insert("queue".to_owned(), reading(if tick == 120 { 1500.0 } else { 1.0 }));
+        let decision = decide(&s, &policy, &mut memory, s.at);
+        if tick == 120 {
+            assert_eq!(decision.reason, Reason::BacklogDeadline);
+            return decision.message;
+        }
+    }
+    String::new()
+}
+
+fn rival() -> String {
+    let mut plant = Plant::new(policy(), 700.0, 10);
+    plant.policy.behavior.scale_down =
+        Some(DirectionRules { stabilization: Some(Seconds(0.0)), ..DirectionRules::default() });
+    plant.disturb = |s, _| s.replicas.last_writer = Some("HPA `web`".to_owned());
+    plant.run(3600.0);
+    let n = plant.replicas();
+    for _ in 0..3 {
+        plant.scale(n + 5);
+        plant.run(60.0);
+    }
+    expect(Reason::RivalWrites, plant.step())
+}
+
+fn stale() -> String {
+    let mut plant = Plant::new(latency_policy(), 300.0, 9);
+    plant.run(60.0);
+    plant.disturb = |s, _| {
+        s.signals.insert("requests".to_owned(), Reading { age_seconds: Some(Seconds(180.0)), ..reading(300.0) });
+    };
+    expect(Reason::SignalsStale, plant.step())
+}
+
+fn latency() -> String {
+    let mut plant = Plant::new(latency_policy(), 400.0, 8);
+    plant.policy.levers.cpu = false;
+    plant.disturb = |s, _| {
+        let slow = Reading { violation_ratio: Some(0.03), ..reading(0.25) };
+        s.signals.insert("latency".to_owned(), slow);
+    };
+    until(&mut plant, Reason::LatencyObjective, 12.0 * 3600.0)
+}
+
+fn unreachable() -> String {
+    let mut plant = Plant::new(latency_policy(), 200.0, 6);
+    plant.policy.objective.latency.as_mut().expect("has one").target = Seconds(0.05);
+    until(&mut plant, Reason::ObjectiveUnreachable, 6.0 * 3600.0)
+}
+
+fn downstream() -> String {
+    let mut plant = Plant::new(latency_policy(), 20.0, 4);
+    plant.disturb = |s, _| {
+        s.signals.insert("latency".to_owned(), Reading { violation_ratio: Some(0.5), ..reading(0.9) });
+    };
+    until(&mut plant, Reason::DownstreamBound, 3600.0)
+}
+
+fn killed() -> String {
+    let mut plant = Plant::new(policy(), 300.0, 5);
+    plant.run(300.0);
+    plant.disturb = |s, _| {
+        s.containers[0].limit.memory_bytes = Some(Bytes(512 << 20));
+        s.containers[0].oom_kills_delta = Some(1);
+        s.containers[0].last_oom_limit_bytes = Some(Bytes(512 << 20));
+    };
+    expect(Reason::OutOfMemory, plant.step())
+}
+
+fn peak() -> String {
+    let mut plant = Plant::new(policy(), 300.0, 5);
+    plant.run(300.0);
+    plant.disturb = |s, _| s.containers[0].memory_max_pod_bytes = Some(Bytes(500 << 20));
+    until(&mut plant, Reason::MemoryPeak, 60.0)
+}
+
+fn boosted() -> String {
+    let mut plant = Plant::new(policy(), 400.0, 6);
+    plant.start = 120.0;
+    plant.run(1800.0);
+    plant.rate = 900.0;
+    until(&mut plant, Reason::BoostedMeanwhile, 300.0)
+}
+
+fn throttled() -> String {
+    let mut s = snapshot(EPOCH, 6, 2.0);
+    s.containers[0].throttled_ratio = Some(0.12);
+    expect(Reason::Saturated, once(&s, &policy()))
+}
+
+fn quota() -> String {
+    let mut tight = snapshot(EPOCH, 4, 3.9);
+    let left = Resources { cpu_cores: Some(Cores(1.2)), memory_bytes: None };
+    tight.room.quota = Some(Quota { name: "compute".to_owned(), left, pods: None });
+    expect(Reason::LimitedByQuota, once(&tight, &policy()))
+}
+
+fn behavior() -> String {
+    let mut slow = policy();
+    let rates = vec![RateLimit::Pods { value: 2, period: Seconds(15.0) }];
+    slow.behavior.scale_up = Some(DirectionRules { rates, ..DirectionRules::default() });
+    expect(Reason::LimitedByBehavior, once(&snapshot(EPOCH, 4, 7.0), &slow))
+}
+
+fn rollout() -> String {
+    let mut plant = Plant::new(policy(), 700.0, 12);
+    plant.template = Some("a".to_owned());
+    plant.run(1800.0);
+    plant.template = Some("b".to_owned());
+    plant.rate = 600.0;
+    plant.run(60.0);
+    until(&mut plant, Reason::RolloutInProgress, 15.0)
+}
+
+fn holding() -> String {
+    let mut plant = Plant::new(policy(), 300.0, 5);
+    plant.run(1800.0);
+    plant.rate = 200.0;
+    plant.run(300.0);
+    until(&mut plant, Reason::HoldingForDemand, 15.0)
+}
+
+fn waiting() -> String {
+    let mut nothing = snapshot(EPOCH, 3, 0.0);
+    nothing.containers.clear();
+    expect(Reason::WaitingForData, once(&nothing, &policy()))
+}
+
+fn demand() -> String {
+    let mut plant = Plant::new(latency_policy(), 700.0, 8);
+    expect(Reason::CpuDemand, plant.step())
+}
+
+fn limited_by_min() -> String {
+    let mut floor = policy();
+    floor.replicas.min = Replicas(3);
+    floor.behavior.scale_down = Some(DirectionRules { stabilization: Some(Seconds(0.0)), ..DirectionRules::default() });
+    until(&mut Plant::new(floor, 20.0, 5), Reason::LimitedByMin, 300.0)
+}
+
+/// The sentence of a reason, from a run that gives it. A new reason does not compile until it has one.
+fn sentence(reason: Reason) -> String {
+    match reason {
+        Reason::CpuDemand => demand(),
+        Reason::Saturated => throttled(),
+        Reason::BacklogDeadline => backlog(),
+        Reason::LatencyObjective => latency(),
+        Reason::HoldingForDemand => holding(),
+        Reason::SizeCheaper => until(&mut Plant::new(latency_policy(), 900.0, 12), reason, 6.0 * 3600.0),
+        Reason::MemoryPeak => peak(),
+        Reason::OutOfMemory => killed(),
+        Reason::BoostedMeanwhile => boosted(),
+        Reason::SignalsStale => stale(),
+        Reason::LimitedByMax => expect(reason, once(&snapshot(EPOCH, 30, 35.0), &policy())),
+        Reason::LimitedByMin => limited_by_min(),
+        Reason::LimitedByQuota => quota(),
+        Reason::LimitedByBehavior => behavior(),
+        Reason::RolloutInProgress => rollout(),
+        Reason::ObjectiveUnreachable => unreachable(),
+        Reason::DownstreamBound => downstream(),
+        Reason::WaitingForData => waiting(),
+        Reason::ScaledToZero => expect(reason, once(&snapshot(EPOCH, 0, 0.0), &policy())),
+        Reason::RivalWrites => rival(),
+    }
+}
+
+const REASONS: [Reason; 20] = [
+    Reason::CpuDemand,
+    Reason::Saturated,
+    Reason::BacklogDeadline,
+    Reason::LatencyObjective,
+    Reason::HoldingForDemand,
+    Reason::SizeCheaper,
+    Reason::MemoryPeak,
+    Reason::OutOfMemory,
+    Reason::BoostedMeanwhile,
+    Reason::SignalsStale,
+    Reason::LimitedByMax,
+    Reason::LimitedByMin,
+    Reason::LimitedByQuota,
+    Reason::LimitedByBehavior,
+    Reason::RolloutInProgress,
+    Reason::ObjectiveUnreachable,
+    Reason::DownstreamBound,
+    Reason::WaitingForData,
+    Reason::ScaledToZero,
+    Reason::RivalWrites,
+];
+
+#[test]
+fn every_reason_has_its_sentence() {
+    let mut text: String = REASONS.iter().map(|reason| format!("{reason:?}: {}\n", sentence(*reason))).collect();
+    writeln!(text, "CpuDemand by utilization: {}", once(&snapshot(EPOCH, 4, 3.3), &policy()).message)
+        .expect("writing to a string cannot fail");
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/decide/tests/sentences.txt");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(golden, &text).expect("the golden file can be written");
+    }
+    let known = std::fs::read_to_string(golden).expect("src/decide/tests/sentences.txt");
+    assert_eq!(text, known, "sentences changed; BLESS=1 accepts them:\n{text}");
+}
