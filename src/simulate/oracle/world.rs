@@ -63,7 +63,7 @@ impl World {
         let shape = late::Shape {
             idle: service.idle.get(),
             imbalance: Plant::IMBALANCE,
-            capacity: (sizes[0], sizes[sizes.len() - 1] * Plant::MOST_STRETCH),
+            capacity: (sizes[0], sizes[sizes.len() - 1] * plant.most_stretch()),
             full: (full / lightest).min(MOST_FULL),
         };
         Self {
