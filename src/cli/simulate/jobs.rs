@@ -223,4 +223,8 @@ impl Controller for Timed {
         self.nanoseconds.lock().unwrap_or_else(PoisonError::into_inner).push(taken);
         action
     }
+
+    fn restart(&mut self) {
+        self.inner.restart();
+    }
 }

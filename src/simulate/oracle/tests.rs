@@ -77,6 +77,20 @@ fn a_plan_costs_what_was_minimised_and_more_freedom_never_costs_more() {
 }
 
 #[test]
+fn counts_that_are_left_out_would_not_help() {
+    for name in SHIPPED {
+        let world = World::new(&shipped(name), 2);
+        for (freedom, sizes) in
+            [(Freedom::Free, &world.sizes[..]), (Freedom::Free, &[1.0]), (Freedom::Led, &world.sizes[20..30])]
+        {
+            let few = programme::optimum(&mut WorldStages::new(&world, freedom, sizes));
+            let all = programme::optimum(&mut WorldStages::over(&world, freedom, sizes, world.counts.len()));
+            assert!((few / all - 1.0).abs() < 1e-12, "{name} {freedom:?}: {few}, with all counts {all}");
+        }
+    }
+}
+
+#[test]
 fn no_controller_is_cheaper_than_the_oracle() {
     for name in SHIPPED {
         let scenario = shipped(name);

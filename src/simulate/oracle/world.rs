@@ -63,7 +63,7 @@ impl World {
         let shape = late::Shape {
             idle: service.idle.get(),
             imbalance: Plant::IMBALANCE,
-            capacity: (sizes[0], sizes[sizes.len() - 1] * Plant::MOST_STRETCH),
+            capacity: (sizes[0], sizes[sizes.len() - 1] * plant.most_stretch()),
             full: (full / lightest).min(MOST_FULL),
         };
         Self {
@@ -171,8 +171,14 @@ pub(super) struct WorldStages<'a> {
 }
 
 impl<'a> WorldStages<'a> {
-    /// Over some sizes, ascending.
+    /// Over some sizes, ascending, and the counts that can be worth having.
     pub(super) fn new(world: &'a World, freedom: Freedom, sizes: &[f64]) -> Self {
+        let useful = Self::over(world, Freedom::Free, sizes, world.counts.len()).useful_counts();
+        Self::over(world, freedom, sizes, useful)
+    }
+
+    /// Over some sizes and the first so many counts, whether they are of use or not.
+    pub(super) fn over(world: &'a World, freedom: Freedom, sizes: &[f64], counts: usize) -> Self {
         let step = |pair: &[u32]| f64::from(pair[1] - pair[0]);
         let counts_per_index = world.counts.windows(2).map(step).next().unwrap_or(1.0);
         let charge =
@@ -187,16 +193,37 @@ impl<'a> WorldStages<'a> {
                 .iter()
                 .map(|size| (*size, maths::log2(*size), world.pod_price(*size) * TICK_SECONDS))
                 .collect(),
-            counts: world
-                .counts
+            counts: world.counts[..counts]
                 .iter()
                 .map(|count| (1.0 / f64::from((*count).max(1)), Unevenness::of(*count)))
                 .collect(),
             places: Vec::new(),
             wanted_count: vec![0; remembered],
-            wanted_sizes: vec![0; remembered * world.counts.len()],
+            wanted_sizes: vec![0; remembered * counts],
             lead: whole((world.start_seconds / TICK_SECONDS).ceil()),
         }
+    }
+
+    /// How many of the counts, from the smallest one, can be worth having: what the busiest ticks want, and a few more.
+    /// A count above that costs more in every tick than the largest of them does, and more to reach.
+    fn useful_counts(mut self) -> usize {
+        const BUSIEST: usize = 64;
+        const MARGIN: usize = 2;
+        let world = self.world;
+        let demand =
+            |tick: usize| -> f64 { world.steps(tick).map(|step| world.requests[step] / world.stretch[step].0).sum() };
+        let mut ticks: Vec<(f64, usize)> = (0..world.ticks()).map(|tick| (demand(tick), tick)).collect();
+        ticks.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let sizes = self.sizes.len();
+        let mut grid = vec![0.0; self.counts.len() * sizes];
+        let mut most = 0;
+        for (_, tick) in ticks.into_iter().take(BUSIEST) {
+            self.fill(tick, &mut grid);
+            let cheapest =
+                grid.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(state, _)| state / sizes);
+            most = most.max(cheapest);
+        }
+        (most + 1 + MARGIN).min(self.counts.len())
     }
 
     /// Places every size in the table for every step of a tick.
