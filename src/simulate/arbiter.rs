@@ -1,8 +1,8 @@
 //! The arbiter as a controller of the simulation: `decide` and its Memory, nothing else.
 
-use super::Controller;
+use super::{Action, Controller, PodAction, View};
 use crate::{
-    decide::{Decision, Memory, Snapshot, decide},
+    decide::{Memory, decide},
     policy::Policy,
 };
 
@@ -24,7 +24,8 @@ impl Controller for Arbiter {
         "arbiter"
     }
 
-    fn tick(&mut self, snapshot: &Snapshot) -> Decision {
-        decide(snapshot, &self.policy, &mut self.memory, snapshot.at)
+    fn tick(&mut self, view: &View<'_>) -> Action {
+        let decision = decide(view.snapshot, &self.policy, &mut self.memory, view.snapshot.at);
+        Action { decision, pods: PodAction::InPlace }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    LAG_STEPS, STEP_SECONDS, TICK_SECONDS, WINDOW_STEPS,
+    ContainerView, LAG_STEPS, Phase, PodView, STEP_SECONDS, TICK_SECONDS, UsageSample, WINDOW_STEPS,
     plant::{CONTAINER, Plant, Pod, Sample, Size, Step},
 };
 use crate::{
@@ -59,6 +59,15 @@ impl Metrics {
             room: Room { node: Some(NODE), ..Room::default() },
             signals: self.signals(plant, policy),
         }
+    }
+
+    /// The pods as the API server and the metrics API tell of them, oldest first.
+    pub(super) fn pods(plant: &Plant) -> Vec<PodView> {
+        let now = plant.now();
+        let mut pods: Vec<PodView> = plant.pods.iter().map(|pod| pod_view(pod, now, false)).collect();
+        pods.extend(plant.draining().map(|pod| pod_view(pod, now, true)));
+        pods.sort_by_key(|pod| pod.id);
+        pods
     }
 
     /// The first signal of each role that a recorded load can feed; others are absent.
@@ -177,6 +186,40 @@ fn container_state(plant: &Plant) -> ContainerState {
         state.throttled_ratio = Some(throttled / reports.len() as f64);
     }
     state
+}
+
+/// One pod, seen from outside.
+fn pod_view(pod: &Pod, now: f64, deleting: bool) -> PodView {
+    let ready = pod.is_ready(now) && !deleting;
+    let window = window_of(&pod.history);
+    let usage = (ready && window.len() >= LEAST_STEPS).then(|| {
+        let steps = window.len() as f64;
+        UsageSample {
+            cpu_cores: Cores(window.iter().map(|sample| sample.cpu).sum::<f64>() / steps),
+            memory: Bytes::ceil_from(window.iter().map(|sample| sample.memory).fold(0.0, f64::max)),
+            at: now - LAG_STEPS as f64 * STEP_SECONDS,
+            window: steps * STEP_SECONDS,
+        }
+    });
+    let size = pod.wanted();
+    PodView {
+        id: pod.id,
+        created_at: pod.born_at,
+        phase: if pod.is_ready(now) { Phase::Running } else { Phase::Pending },
+        deleting,
+        ready,
+        ready_since: if ready { pod.ready_at } else { pod.born_at },
+        started_at: Some(pod.born_at),
+        containers: vec![ContainerView {
+            name: CONTAINER.into(),
+            requests: resources(Some(size.cpu), Some(size.memory)),
+            limits: resources(size.cpu_limit, size.memory_limit),
+            usage,
+            oom: pod.oom,
+            resize: pod.resize_state(),
+        }],
+        template: 1,
+    }
 }
 
 /// Pods by the size they have, in the order in which sizes first appear among the pods.

@@ -1,7 +1,7 @@
 //! The embedded cluster: a recorded load is played against a simulated workload under one controller, and scored.
 //!
 //! ```text
-//!  trace ─▶ load ─▶ arrivals ─▶ plant ──metrics──▶ Snapshot ─▶ Controller ─▶ Decision ─▶ plant
+//!  trace ─▶ load ─▶ arrivals ─▶ plant ──metrics──▶ View ─▶ Controller ─▶ Action ─▶ plant
 //!                                 └──────▶ truth ─▶ score ─▶ summary
 //! ```
 //!
@@ -26,17 +26,16 @@ mod scenario;
 mod score;
 mod service;
 pub mod summary;
+mod view;
 
 pub use load::Load;
 pub use run::{Run, Tick, Truth};
 pub use scenario::{SHORTEST, Scenario, TraceOptions};
 pub use score::{SHORTAGE_FACTOR, Score};
 pub use service::Service;
+pub use view::{Action, ContainerView, Oom, Phase, PodAction, PodView, QueueView, UsageSample, View};
 
-use crate::{
-    decide::{Decision, Snapshot},
-    units::Seconds,
-};
+use crate::units::Seconds;
 
 /// The plant's step.
 const STEP_SECONDS: f64 = 5.0;
@@ -56,8 +55,8 @@ pub const TICK: Seconds = Seconds(TICK_SECONDS);
 pub trait Controller {
     /// Its name in reports.
     fn name(&self) -> &str;
-    /// What should be, given what is seen.
-    fn tick(&mut self, snapshot: &Snapshot) -> Decision;
+    /// What it does, given what it sees.
+    fn tick(&mut self, view: &View<'_>) -> Action;
 }
 
 /// Controllers that can be run, in the order of reports.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Controller, STEP_SECONDS, STEPS_PER_TICK, Scenario, Score,
+    Controller, STEP_SECONDS, STEPS_PER_TICK, Scenario, Score, View,
     metrics::{Metrics, instant},
     plant::{Plant, Step},
     score::Tally,
@@ -97,9 +97,12 @@ impl Run {
         }
         let scored = self.plant.now() >= self.warmup;
         let snapshot = self.metrics.snapshot(&mut self.plant, &self.policy);
-        let decision = self.controller.tick(&snapshot);
+        let pods = Metrics::pods(&self.plant);
+        let view = View { snapshot: &snapshot, now: self.plant.now(), pods: &pods, queue: None };
+        let action = self.controller.tick(&view);
         let before = self.plant.counts;
-        self.plant.apply(&decision);
+        self.plant.apply(&action);
+        let decision = action.decision;
         let mut steps = Vec::with_capacity(STEPS_PER_TICK);
         while steps.len() < STEPS_PER_TICK && !self.plant.finished() {
             let step = self.plant.step();

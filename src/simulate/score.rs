@@ -55,6 +55,7 @@ pub(super) struct Tally {
     reversals: u64,
     starts: u64,
     resizes: u64,
+    evictions: u64,
     oom_kills: u64,
 }
 
@@ -91,6 +92,7 @@ impl Tally {
     pub(super) fn counted(&mut self, before: Counts, after: Counts) {
         self.starts += after.starts - before.starts;
         self.resizes += after.resizes - before.resizes;
+        self.evictions += after.evictions - before.evictions;
         self.oom_kills += after.oom_kills - before.oom_kills;
     }
 
@@ -106,7 +108,7 @@ impl Tally {
             reversals_per_hour: per(self.reversals as f64, hours),
             pod_starts_per_day: per(self.starts as f64 * 24.0, hours),
             resizes_per_pod_day: per(self.resizes as f64, pod_days),
-            evictions: 0,
+            evictions: self.evictions,
             oom_kills: self.oom_kills,
             backlog_late_ratio: None,
             mean_replicas: per(self.pods, self.steps),

@@ -11,10 +11,7 @@ use super::{
     super::{Failure, progress},
     output::{Directory, Recorder},
 };
-use crate::{
-    decide::{Decision, Snapshot},
-    simulate::{Controller, Run, Scenario, TICK, controller, summary::RunScore},
-};
+use crate::simulate::{Action, Controller, Run, Scenario, TICK, View, controller, summary::RunScore};
 
 /// Ticks between two updates of the progress bar.
 const PROGRESS_TICKS: u64 = 1000;
@@ -158,11 +155,11 @@ impl Controller for Timed {
         self.inner.name()
     }
 
-    fn tick(&mut self, snapshot: &Snapshot) -> Decision {
+    fn tick(&mut self, view: &View<'_>) -> Action {
         let watch = progress::Stopwatch::start();
-        let decision = self.inner.tick(snapshot);
+        let action = self.inner.tick(view);
         let taken = u64::try_from(watch.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds.lock().unwrap_or_else(PoisonError::into_inner).push(taken);
-        decision
+        action
     }
 }

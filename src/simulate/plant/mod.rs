@@ -14,8 +14,15 @@ use std::collections::VecDeque;
 
 pub(super) use pod::{Pod, Sample, Size};
 
-use super::{STEP_SECONDS, STEPS_PER_TICK, Scenario, Service, arrivals::Arrivals, latency::LatencyTable, whole};
-use crate::{decide::Decision, policy::ResizeStrategy, units::Cores};
+use super::{
+    Action, PodAction, STEP_SECONDS, STEPS_PER_TICK, Scenario, Service, arrivals::Arrivals, latency::LatencyTable,
+    whole,
+};
+use crate::{
+    decide::{ContainerSize, Decision},
+    policy::ResizeStrategy,
+    units::Cores,
+};
 
 /// Name of the only container.
 pub(super) const CONTAINER: &str = "app";
@@ -66,6 +73,8 @@ pub(super) struct Counts {
     pub(super) starts: u64,
     /// In-place resizes asked for.
     pub(super) resizes: u64,
+    /// Pods evicted.
+    pub(super) evictions: u64,
     /// Containers killed for memory.
     pub(super) oom_kills: u64,
 }
@@ -90,8 +99,8 @@ pub(super) struct Plant {
     gib_second: f64,
     resize: ResizeStrategy,
     new_size: Size,
-    /// End, CPU and GiB of pods that drain.
-    draining: Vec<(f64, f64, f64)>,
+    /// Pods that drain, with the end of it.
+    draining: Vec<(f64, Pod)>,
     arrivals: Arrivals,
     step: usize,
     seed: u64,
@@ -176,48 +185,74 @@ impl Plant {
         Pod::create(self.created, self.seed, self.now(), self.new_size, &self.service)
     }
 
-    /// Carries a decision out: the count through `/scale`, sizes through `pods/resize` and at the birth of new pods.
-    pub(super) fn apply(&mut self, decision: &Decision) {
-        let container = decision.containers.iter().find(|container| container.name == CONTAINER);
-        let steady = container.map_or(self.template, |wanted| Size {
-            cpu: wanted.requests.cpu_cores.map_or(self.template.cpu, Cores::get),
-            cpu_limit: wanted.limits.cpu_cores.map(Cores::get),
-            memory: wanted.requests.memory_bytes.unwrap_or(self.template.memory),
-            memory_limit: wanted.limits.memory_bytes,
-        });
-        let boost = decision.boost.as_ref().and_then(|boost| boost.containers.iter().find(|c| c.name == CONTAINER));
-        let running = boost.map_or(steady, |boost| Size {
-            cpu: boost.cpu_cores.get(),
-            cpu_limit: steady.cpu_limit.map(|limit| limit * boost.cpu_cores.get() / steady.cpu),
-            ..steady
-        });
-        self.scale(decision.replicas.0, running);
-        self.new_size = steady;
-        while self.pods.len() < decision.replicas.0 as usize {
+    /// Pods that drain, as the API server still lists them.
+    pub(super) fn draining(&self) -> impl Iterator<Item = &Pod> {
+        self.draining.iter().map(|(_, pod)| pod)
+    }
+
+    /// Carries out what a controller does: the count through `/scale`, sizes as the action says.
+    pub(super) fn apply(&mut self, action: &Action) {
+        let decision = &action.decision;
+        self.scale(decision.replicas.0);
+        match &action.pods {
+            PodAction::InPlace => {
+                let steady = self.size_in(&decision.containers);
+                let running = boosted(steady, decision);
+                if self.resize == ResizeStrategy::InPlaceOnly {
+                    for pod in &mut self.pods {
+                        self.counts.resizes += u64::from(pod.resize(self.step as f64 * STEP_SECONDS, running));
+                    }
+                }
+                self.new_size = steady;
+            }
+            PodAction::NewPods(sizes) => self.new_size = self.size_in(sizes),
+            PodAction::Update { new_pods, evict, resize } => {
+                self.new_size = self.size_in(new_pods);
+                for (id, sizes) in resize {
+                    let size = self.size_in(sizes);
+                    let now = self.now();
+                    if let Some(pod) = self.pods.iter_mut().find(|pod| pod.id == *id) {
+                        self.counts.resizes += u64::from(pod.resize(now, size));
+                    }
+                }
+                self.evict(evict);
+            }
+        }
+        while self.pods.len() < self.desired as usize {
             let pod = self.create();
             self.pods.push(pod);
             self.counts.starts += 1;
         }
     }
 
-    /// Removes pods as a `ReplicaSet` does (unready first, then the youngest) and resizes those that stay.
-    fn scale(&mut self, replicas: u32, running: Size) {
+    /// The size that a list of containers means; what it does not name is the template's.
+    fn size_in(&self, containers: &[ContainerSize]) -> Size {
+        let container = containers.iter().find(|container| container.name == CONTAINER);
+        container.map_or(self.template, |wanted| Size {
+            cpu: wanted.requests.cpu_cores.map_or(self.template.cpu, Cores::get),
+            cpu_limit: wanted.limits.cpu_cores.map(Cores::get),
+            memory: wanted.requests.memory_bytes.unwrap_or(self.template.memory),
+            memory_limit: wanted.limits.memory_bytes,
+        })
+    }
+
+    /// Removes pods as a `ReplicaSet` does: unready first, then the youngest.
+    fn scale(&mut self, replicas: u32) {
         let now = self.now();
         self.desired = replicas;
         let keep = replicas as usize;
         if self.pods.len() > keep {
             self.pods.sort_by(|a, b| a.ready_at.total_cmp(&b.ready_at));
-            for pod in self.pods.drain(keep..) {
-                self.draining.push((now + DRAIN_SECONDS, pod.size.cpu, pod.size.memory.gib()));
-            }
+            self.draining.extend(self.pods.drain(keep..).map(|pod| (now + DRAIN_SECONDS, pod)));
         }
-        if self.resize != ResizeStrategy::InPlaceOnly {
-            return;
-        }
-        for pod in &mut self.pods {
-            if differ(&pod.wanted(), &running) {
-                pod.ask(now, running);
-                self.counts.resizes += 1;
+    }
+
+    fn evict(&mut self, evict: &[u64]) {
+        let end = self.now() + DRAIN_SECONDS;
+        for id in evict {
+            if let Some(at) = self.pods.iter().position(|pod| pod.id == *id) {
+                self.draining.push((end, self.pods.remove(at)));
+                self.counts.evictions += 1;
             }
         }
     }
@@ -292,7 +327,7 @@ impl Plant {
     fn pay(&mut self, now: f64, step: &mut Step) {
         self.draining.retain(|pod| pod.0 > now);
         let running = self.pods.iter().map(|pod| (pod.size.cpu, pod.size.memory.gib()));
-        let draining = self.draining.iter().map(|pod| (pod.1, pod.2));
+        let draining = self.draining.iter().map(|(_, pod)| (pod.size.cpu, pod.size.memory.gib()));
         let (cores, gib) = running.chain(draining).fold((0.0, 0.0), |sum, pod| (sum.0 + pod.0, sum.1 + pod.1));
         step.paid_cores = cores;
         step.cost = STEP_SECONDS * (cores * self.core_second + gib * self.gib_second);
@@ -342,6 +377,16 @@ fn serve_pod(
         utilization: utilization.min(JUDGED_UTILIZATION),
         sample: Sample { cpu, memory: 0.0, short },
     }
+}
+
+/// What running pods get while a boost lasts.
+fn boosted(steady: Size, decision: &Decision) -> Size {
+    let boost = decision.boost.as_ref().and_then(|boost| boost.containers.iter().find(|c| c.name == CONTAINER));
+    boost.map_or(steady, |boost| Size {
+        cpu: boost.cpu_cores.get(),
+        cpu_limit: steady.cpu_limit.map(|limit| limit * boost.cpu_cores.get() / steady.cpu),
+        ..steady
+    })
 }
 
 /// Whether a resize is worth a request to the API server.

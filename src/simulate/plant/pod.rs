@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::super::{Service, TICK_SECONDS, random::Stream};
+use super::super::{Oom, Service, TICK_SECONDS, random::Stream};
 use crate::{
     decide::ResizeState,
     units::{Bytes, maths},
@@ -64,6 +64,8 @@ pub(in crate::simulate) struct Sample {
 /// One pod.
 #[derive(Clone, Debug)]
 pub(in crate::simulate) struct Pod {
+    /// Its number, from 1.
+    pub(in crate::simulate) id: u64,
     /// Size as the node has it.
     pub(in crate::simulate) size: Size,
     /// When it becomes (or became) ready, in seconds of the run.
@@ -76,6 +78,8 @@ pub(in crate::simulate) struct Pod {
     pub(super) memory: f64,
     /// The last steps in which it was ready, oldest first.
     pub(in crate::simulate) history: VecDeque<Sample>,
+    /// Its last kill for memory.
+    pub(in crate::simulate) oom: Option<Oom>,
     container_since: f64,
     imbalance: f64,
     resize: Option<PendingResize>,
@@ -89,6 +93,8 @@ impl Pod {
         let mut life = Stream::new(seed, "pod-life", number);
         let start = life.lognormal(service.start_median.get(), service.start_sigma);
         Self {
+            id: number,
+            oom: None,
             size,
             ready_at: now + start,
             born_at: now,
@@ -150,6 +156,7 @@ impl Pod {
 
     /// The container was killed: it starts again in the same pod.
     pub(super) fn restart(&mut self, now: f64, service: &Service) {
+        self.oom = Some(Oom { at: now, request: Some(self.size.memory), limit: self.size.memory_limit });
         self.ready_at = now + self.life.lognormal(service.start_median.get(), service.start_sigma);
         self.container_since = now;
         self.memory = service.memory_base.as_f64();
@@ -158,12 +165,21 @@ impl Pod {
     }
 
     /// The size that was asked for last.
-    pub(super) fn wanted(&self) -> Size {
+    pub(in crate::simulate) fn wanted(&self) -> Size {
         self.resize.map_or(self.size, |pending| pending.to)
     }
 
+    /// Asks for another size in place, if it is another; whether it did.
+    pub(super) fn resize(&mut self, now: f64, to: Size) -> bool {
+        let differs = super::differ(&self.wanted(), &to);
+        if differs {
+            self.ask(now, to);
+        }
+        differs
+    }
+
     /// Asks for another size in place.
-    pub(super) fn ask(&mut self, now: f64, to: Size) {
+    fn ask(&mut self, now: f64, to: Size) {
         let grows = to.cpu > self.size.cpu || to.memory > self.size.memory;
         let deferred = grows && self.resizing.uniform() < DEFERRED_SHARE;
         let (soonest, latest) = RESIZE_SECONDS;

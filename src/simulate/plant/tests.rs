@@ -16,14 +16,14 @@ fn plant(cores: f64, hours: f64) -> Plant {
     Plant::new(&scenario, 1)
 }
 
-fn decision(replicas: u32, cores: f64, memory: u64, boost: Option<f64>) -> Decision {
+fn decision(replicas: u32, cores: f64, memory: u64, boost: Option<f64>) -> Action {
     let size = Resources { cpu_cores: Some(Cores(cores)), memory_bytes: Some(Bytes(memory)) };
     let limits = Resources { cpu_cores: None, memory_bytes: Some(Bytes(memory)) };
     let boost = boost.map(|cores| Boost {
         containers: vec![BoostSize { name: CONTAINER.to_owned(), cpu_cores: Cores(cores) }],
         until: instant(3600.0),
     });
-    Decision {
+    let decision = Decision {
         v: 0,
         at: instant(0.0),
         replicas: Replicas(replicas),
@@ -32,7 +32,8 @@ fn decision(replicas: u32, cores: f64, memory: u64, boost: Option<f64>) -> Decis
         reason: Reason::CpuDemand,
         message: String::new(),
         explain: Explain::default(),
-    }
+    };
+    Action { decision, pods: PodAction::InPlace }
 }
 
 /// Plays so many steps; the share of requests over the objective.
@@ -123,4 +124,21 @@ fn the_load_does_not_depend_on_what_is_decided() {
     for _ in 0..300 {
         assert_eq!(few.step().requests, many.step().requests);
     }
+}
+
+#[test]
+fn evicted_pods_are_made_anew_in_the_new_size_and_one_pod_is_resized_by_its_number() {
+    let mut plant = plant(2.0, 1.0);
+    let Action { decision, .. } = decision(plant.desired, 1.5, Bytes::GIB, None);
+    let (first, second) = (plant.pods[0].id, plant.pods[1].id);
+    let sizes = decision.containers.clone();
+    let pods = PodAction::Update { new_pods: sizes.clone(), evict: vec![first, 999], resize: vec![(second, sizes)] };
+    let before = plant.pods.len();
+    plant.apply(&Action { decision, pods });
+    assert_eq!((plant.pods.len(), plant.counts.evictions, plant.counts.resizes), (before, 1, 1));
+    assert!(plant.pods.iter().all(|pod| pod.id != first));
+    play(&mut plant, 60);
+    let large = |pod: &&Pod| pod.size.cpu == 1.5;
+    assert_eq!(plant.pods.iter().filter(large).count(), 2);
+    assert!(plant.pods.iter().any(|pod| pod.id == second && pod.size.cpu == 1.5));
 }

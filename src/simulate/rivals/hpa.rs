@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::Controller;
+use super::super::{Action, Controller, PodAction, View};
 use crate::{
     decide::{ContainerSize, Decision, Explain, Reason, Snapshot},
     policy::ReplicaRange,
@@ -164,7 +164,8 @@ impl Controller for Hpa {
         &self.name
     }
 
-    fn tick(&mut self, snapshot: &Snapshot) -> Decision {
+    fn tick(&mut self, view: &View<'_>) -> Action {
+        let snapshot = view.snapshot;
         let (replicas, reason, message) = self.answer(snapshot);
         let containers = snapshot
             .containers
@@ -172,7 +173,9 @@ impl Controller for Hpa {
             .map(|c| ContainerSize { name: c.name.clone(), requests: c.request, limits: c.limit })
             .collect();
         let (at, replicas) = (snapshot.at, Replicas(replicas));
-        Decision { v: 0, at, replicas, containers, boost: None, reason, message, explain: Explain::default() }
+        let explain = Explain::default();
+        let decision = Decision { v: 0, at, replicas, containers, boost: None, reason, message, explain };
+        Action { decision, pods: PodAction::NewPods(Vec::new()) }
     }
 }
 
