@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use crate::simulate::summary::{RunScore, Summary};
 
 /// Marks the best value of a column.
-const BEST: &str = "*";
+pub(super) const BEST: &str = "*";
 
 /// A column: its head, the number it shows (the smaller the better), and how it is written.
 struct Column {
@@ -27,42 +27,46 @@ const COLUMNS: [Column; 8] = [
     Column { head: "PODS", value: |run| Some(run.score.mean_replicas), write: |x| format!("{x:.1}") },
 ];
 
-fn per_day(run: &RunScore, amount: f64) -> f64 {
+pub(super) fn per_day(run: &RunScore, amount: f64) -> f64 {
     amount * 24.0 / run.score.hours
+}
+
+/// Kinds of traces that are averaged apart.
+pub(super) const KINDS: [(bool, &str); 2] = [(false, "three days and more"), (true, "less than three days, repeated")];
+
+/// Heads and cells of a table; the first cell of a row is its name.
+pub(super) struct Cells {
+    pub(super) heads: Vec<String>,
+    pub(super) rows: Vec<Vec<String>>,
 }
 
 /// The whole answer.
 pub(super) fn render(summary: &Summary, controllers: &[String], out: Option<&Path>) -> String {
     let mut text = String::new();
-    let has = |tiled| summary.runs.iter().any(|run| run.tiled == tiled);
-    for (tiled, kind) in [(false, "three days and more"), (true, "less than three days, repeated")] {
-        if !has(tiled) {
-            continue;
-        }
+    for (tiled, kind) in KINDS.into_iter().filter(|(tiled, _)| summary.runs.iter().any(|run| run.tiled == *tiled)) {
         if !text.is_empty() {
             text.push('\n');
         }
         text.push_str(&sentence(summary, controllers, tiled, kind));
         text.push_str("\n\n");
-        text.push_str(&scores(summary, controllers, tiled));
-        let traces = traces(summary, tiled);
-        if traces.len() > 1 {
+        text.push_str(&table(scores(summary, controllers, tiled)));
+        if traces(summary, tiled).len() > 1 {
             text.push_str("\nJ in $/day and requests over the SLO, by trace\n\n");
-            text.push_str(&by_trace(summary, controllers, &traces));
+            text.push_str(&table(by_trace(summary, controllers, tiled)));
         }
     }
     text.push_str(
         "\nJ is cost plus 20 times the price of late work; means over seeds and traces; * best of its column.\n",
     );
     if let Some(out) = out {
-        let names = "summary.json, timings.json, timeline.csv, decisions.jsonl";
+        let names = "report.html, summary.json, timings.json, timeline.csv, decisions.jsonl";
         text.extend(["Written to ", &out.display().to_string(), ": ", names, ".\n"]);
     }
     text
 }
 
 /// Who won, by how much, at what risk.
-fn sentence(summary: &Summary, controllers: &[String], tiled: bool, kind: &str) -> String {
+pub(super) fn sentence(summary: &Summary, controllers: &[String], tiled: bool, kind: &str) -> String {
     let j = |name: &String| summary.mean(name, tiled, COLUMNS[0].value);
     let mut ranked: Vec<(&String, f64)> = controllers.iter().filter_map(|name| Some((name, j(name)?))).collect();
     ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
@@ -88,7 +92,7 @@ fn sentence(summary: &Summary, controllers: &[String], tiled: bool, kind: &str) 
 }
 
 /// One line per controller.
-fn scores(summary: &Summary, controllers: &[String], tiled: bool) -> String {
+pub(super) fn scores(summary: &Summary, controllers: &[String], tiled: bool) -> Cells {
     let mut rows: Vec<Vec<String>> = controllers.iter().map(|name| vec![name.clone()]).collect();
     for column in &COLUMNS {
         let values: Vec<Option<f64>> = controllers.iter().map(|name| summary.mean(name, tiled, column.value)).collect();
@@ -96,12 +100,13 @@ fn scores(summary: &Summary, controllers: &[String], tiled: bool) -> String {
             row.push(cell);
         }
     }
-    let heads: Vec<&str> = std::iter::once("CONTROLLER").chain(COLUMNS.iter().map(|column| column.head)).collect();
-    table(&heads, rows)
+    let heads = std::iter::once("CONTROLLER").chain(COLUMNS.iter().map(|column| column.head));
+    Cells { heads: heads.map(ToOwned::to_owned).collect(), rows }
 }
 
 /// One line per trace.
-fn by_trace(summary: &Summary, controllers: &[String], traces: &[&str]) -> String {
+pub(super) fn by_trace(summary: &Summary, controllers: &[String], tiled: bool) -> Cells {
+    let traces = traces(summary, tiled);
     let rows = traces.iter().map(|trace| {
         let mean = |name: &String, value: fn(&RunScore) -> Option<f64>| {
             let runs = summary.runs.iter().filter(|run| run.trace == **trace && run.controller == *name);
@@ -116,9 +121,8 @@ fn by_trace(summary: &Summary, controllers: &[String], traces: &[&str]) -> Strin
         row.extend(of(&COLUMNS[0]).into_iter().zip(of(&COLUMNS[2])).flat_map(|(j, late)| [j, late]));
         row
     });
-    let heads: Vec<&str> =
-        std::iter::once("TRACE").chain(controllers.iter().flat_map(|name| [name.as_str(), "OVER SLO"])).collect();
-    table(&heads, rows.collect())
+    let heads = std::iter::once("TRACE").chain(controllers.iter().flat_map(|name| [name.as_str(), "OVER SLO"]));
+    Cells { heads: heads.map(ToOwned::to_owned).collect(), rows: rows.collect() }
 }
 
 /// Cells of a column, the best one marked; nothing is marked when all are equal.
@@ -136,10 +140,10 @@ fn marked(values: &[Option<f64>], write: fn(f64) -> String) -> Vec<String> {
         .collect()
 }
 
-fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+fn table(cells: Cells) -> String {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(heads.iter().map(ToString::to_string));
-    for row in rows {
+    table.load_style(NOTHING).set_header(cells.heads);
+    for row in cells.rows {
         table.add_row(row);
     }
     for column in table.column_iter_mut().skip(1) {
@@ -149,7 +153,7 @@ fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
 }
 
 /// Names of the traces, in the order of the runs.
-fn traces(summary: &Summary, tiled: bool) -> Vec<&str> {
+pub(super) fn traces(summary: &Summary, tiled: bool) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for run in summary.runs.iter().filter(|run| run.tiled == tiled) {
         if !names.contains(&run.trace.as_str()) {
