@@ -20,7 +20,9 @@ fn panel(sizes: Sizes) -> (Panel, Vec<crate::simulate::Tick>) {
     let mut run = Run::new(&scenario, controller("arbiter", &scenario).expect("there is one"), 1);
     let mut sampler = Sampler::new("arbiter", &scenario, sizes);
     let ticks: Vec<_> = std::iter::from_fn(|| run.advance()).collect();
-    ticks.iter().for_each(|tick| sampler.tick(tick));
+    for tick in &ticks {
+        sampler.tick(tick);
+    }
     (sampler.finish().0, ticks)
 }
 
