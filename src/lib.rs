@@ -16,6 +16,7 @@
 //! | [`policy`] | the compiled policy: defaults resolved, problems found |
 //! | [`decide`] | the decision model, one file per term |
 //! | [`simulate`] | the embedded cluster: plant, rivals, score |
+//! | [`report`] | one HTML page of what was simulated |
 //! | `observe`, `actuate`, `controller` | the only rooms that talk to a cluster (feature `controller`) |
 //! | `serve` | page, metrics, health, JSON API (feature `page`) |
 //! | [`cli`] | one file per subcommand |
@@ -33,6 +34,7 @@ pub mod decide;
 #[cfg(feature = "controller")]
 pub mod observe;
 pub mod policy;
+pub mod report;
 #[cfg(feature = "page")]
 pub mod serve;
 pub mod simulate;

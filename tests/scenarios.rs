@@ -62,13 +62,13 @@ fn simulate_prints_the_same_whatever_the_number_of_jobs() {
     };
     let (one, two) = (out.path().join("one"), out.path().join("two"));
     assert_eq!(text(&run("1", &one)), text(&run("2", &two)));
-    for file in ["summary.json", "timeline.csv", "decisions.jsonl"] {
+    for file in ["summary.json", "timeline.csv", "decisions.jsonl", "report.html"] {
         assert!(read(&one.join(file)) == read(&two.join(file)), "{file} depends on the number of jobs");
     }
     let names = fs::read_dir(&one).expect("the directory was made").map(|entry| entry.expect("an entry").file_name());
     let mut names: Vec<_> = names.collect();
     names.sort();
-    assert_eq!(names, ["decisions.jsonl", "summary.json", "timeline.csv", "timings.json"]);
+    assert_eq!(names, ["decisions.jsonl", "report.html", "summary.json", "timeline.csv", "timings.json"]);
     golden("mongodb_rps_3d.summary.json", &read(&one.join("summary.json")));
 }
 

@@ -53,6 +53,11 @@ pub(super) struct Sample {
 }
 
 impl Load {
+    /// The same load under another name.
+    pub(super) fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
     /// Reads a trace, row by row: what is kept is bounded by the time it covers. `file` names it in messages; its stem
     /// becomes the load's name. `column` chooses a load column.
     pub fn read(file: &str, reader: impl Read, column: Option<&str>) -> Result<Self, SimulateError> {

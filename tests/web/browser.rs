@@ -11,8 +11,9 @@ use chromiumoxide::{
     cdp::{
         browser_protocol::{
             emulation::{MediaFeature, SetDeviceMetricsOverrideParams},
-            input::{DispatchMouseEventParams, DispatchMouseEventType, InsertTextParams},
+            input::{DispatchMouseEventParams, DispatchMouseEventType, InsertTextParams, MouseButton},
             log::EventEntryAdded,
+            network::{EnableParams, EventRequestWillBeSent},
         },
         js_protocol::runtime::{ConsoleApiCalledType, EventConsoleApiCalled, EventExceptionThrown},
     },
@@ -68,8 +69,10 @@ impl Browser {
     pub async fn open(&self, url: &str, width: u32, scheme: &str) -> Tab {
         let page = self.inner.new_page("about:blank").await.unwrap();
         let problems = Arc::new(Mutex::new(Vec::new()));
-        let listeners = listen(&page, &problems).await;
-        let tab = Tab { page, problems, listeners };
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let mut listeners = listen(&page, &problems).await;
+        listeners.push(note_requests(&page, &requests).await);
+        let tab = Tab { page, problems, requests, listeners };
         tab.resize(width, scheme).await;
         tab.page.goto(url).await.unwrap();
         tab
@@ -111,10 +114,22 @@ async fn listen(page: &Page, problems: &Arc<Mutex<Vec<String>>>) -> Vec<JoinHand
     ]
 }
 
+async fn note_requests(page: &Page, requests: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
+    page.execute(EnableParams::default()).await.unwrap();
+    let mut sent = page.event_listener::<EventRequestWillBeSent>().await.unwrap();
+    let requests = Arc::clone(requests);
+    tokio::spawn(async move {
+        while let Some(event) = sent.next().await {
+            requests.lock().unwrap().push(event.request.url.clone());
+        }
+    })
+}
+
 /// One open page.
 pub struct Tab {
     page: Page,
     problems: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
     listeners: Vec<JoinHandle<()>>,
 }
 
@@ -174,6 +189,36 @@ impl Tab {
             ))
             .await;
         self.page.execute(DispatchMouseEventParams::new(DispatchMouseEventType::MouseMoved, x, y)).await.unwrap();
+    }
+
+    /// Presses the left button at one part of an element's box and lets go at another.
+    pub async fn drag(&self, selector: &str, from: (f64, f64), to: (f64, f64)) {
+        let [x, y, width, height]: [f64; 4] = self
+            .value(&format!(
+                "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView();
+                   const b = e.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; }})()"
+            ))
+            .await;
+        let at = |part: (f64, f64)| (x + width * part.0, y + height * part.1);
+        let middle = ((from.0 + to.0) / 2.0, (from.1 + to.1) / 2.0);
+        for (kind, part, held) in [
+            (DispatchMouseEventType::MouseMoved, from, 0),
+            (DispatchMouseEventType::MousePressed, from, 1),
+            (DispatchMouseEventType::MouseMoved, middle, 1),
+            (DispatchMouseEventType::MouseMoved, to, 1),
+            (DispatchMouseEventType::MouseReleased, to, 0),
+        ] {
+            let (x, y) = at(part);
+            let event = DispatchMouseEventParams::builder().r#type(kind).x(x).y(y).button(MouseButton::Left);
+            self.page.execute(event.buttons(held).click_count(1).build().unwrap()).await.unwrap();
+            // A hand is not quicker, and a page may look at the pointer once per frame.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Addresses that the page has asked for.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 
     /// Keeps a picture of the whole page under `target/screenshots`.

@@ -3,4 +3,5 @@
 
 mod browser;
 mod demo;
+mod report;
 mod workloads;

@@ -95,9 +95,12 @@ pub(super) fn play(
         for _ in 0..workers.min(jobs.len()) {
             scope.spawn(|| {
                 while let Some((index, job)) = take(&next, &jobs) {
-                    let outcome = out.map(|out| out.recorder(index)).transpose().and_then(|mut recorder| {
+                    let recorder = out.map(|out| out.recorder(index, job.scenario, job.controller, job.seed));
+                    let outcome = recorder.transpose().and_then(|mut recorder| {
                         let played = play_one(job, recorder.as_mut(), &bar)?;
-                        recorder.map_or(Ok(()), Recorder::finish)?;
+                        if let (Some(out), Some(recorder)) = (out, recorder) {
+                            out.finished(index, recorder)?;
+                        }
                         Ok(played)
                     });
                     *outcomes[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);

@@ -3,6 +3,7 @@
 mod jobs;
 mod markdown;
 mod output;
+mod report;
 mod table;
 
 use std::{
@@ -56,7 +57,7 @@ pub(super) struct Args {
     /// Prices of requests: YAML or JSON with coreHour and gibHour, in dollars
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
-    /// Directory for summary.json, timings.json, timeline.csv and decisions.jsonl
+    /// Directory for report.html, summary.json, timings.json, timeline.csv and decisions.jsonl
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// What is printed: a table for people, summary.json for machines, or rows by trace for a document
@@ -86,14 +87,15 @@ pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
         check_controller(name).map_err(|error| Failure::Input(error.to_string()))?;
     }
     let plan = jobs::Plan { scenarios: &scenarios, controllers: &args.controllers, seeds: args.seeds };
-    let out = args.out.as_deref().map(output::Directory::create).transpose()?;
+    let panels = scenarios.len() * args.controllers.len();
+    let out = args.out.as_deref().map(|path| output::Directory::create(path, panels)).transpose()?;
     let workers = args.jobs.map_or_else(default_jobs, usize::from);
     let outcomes = jobs::play(&plan, workers, out.as_ref())?;
     let (scores, timings) = outcomes.into_iter().unzip();
     let summary = Summary::new(Assumptions::of(&scenarios[0]), scores);
     let json = output::json(&summary)?;
     if let Some(out) = &out {
-        out.publish(plan.len(), &json, &timings)?;
+        out.publish(plan.len(), &json, &report::page(&plan, &summary, out), &timings)?;
     }
     let text = match args.output {
         Format::Json => json,

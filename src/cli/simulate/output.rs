@@ -1,9 +1,11 @@
 //! Files under `--out`: written part by part as runs go, put together in the plan's order, visible when whole.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use serde::Serialize;
@@ -11,7 +13,8 @@ use serde::Serialize;
 use super::{super::Failure, super::staged::Staged, jobs::Timing};
 use crate::{
     decide::Decision,
-    simulate::{Tick, Truth},
+    report::{Panel, Sampler, Sizes, Watch},
+    simulate::{Scenario, Tick, Truth},
 };
 
 /// Ticks per line of the timeline: a minute.
@@ -23,18 +26,29 @@ const TIMELINE_HEADER: &str = "trace,controller,seed,at,demand_cores,capacity_co
 pub(super) struct Directory {
     path: PathBuf,
     parts: PathBuf,
+    sizes: Sizes,
+    seen: Mutex<Seen>,
 }
 
+/// What the report plots, by job.
+pub(super) type Seen = BTreeMap<usize, (Panel, Watch)>;
+
 impl Directory {
-    /// Makes the directory if need be.
-    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+    /// Makes the directory if need be; so many runs are going to be plotted.
+    pub(super) fn create(path: &Path, panels: usize) -> Result<Self, Failure> {
         let parts = path.join(format!(".parts.{}.partial", std::process::id()));
         fs::create_dir_all(&parts).map_err(|error| refused(path, &error))?;
-        Ok(Self { path: path.to_owned(), parts })
+        Ok(Self { path: path.to_owned(), parts, sizes: Sizes::of(panels), seen: Mutex::default() })
     }
 
-    /// The recorder of a job.
-    pub(super) fn recorder(&self, job: usize) -> Result<Recorder, Failure> {
+    /// The recorder of a job; the first seed is plotted.
+    pub(super) fn recorder(
+        &self,
+        job: usize,
+        scenario: &Scenario,
+        controller: &str,
+        seed: u64,
+    ) -> Result<Recorder, Failure> {
         let open = |kind| {
             let path = self.part(job, kind);
             File::create(&path).map(BufWriter::new).map_err(|error| refused(&path, &error))
@@ -45,11 +59,36 @@ impl Directory {
             decisions: open("decisions")?,
             minute: Minute::default(),
             last: None,
+            sampler: (seed == 1).then(|| Sampler::new(controller, scenario, self.sizes)),
         })
     }
 
+    /// Takes what a job's recorder has left.
+    pub(super) fn finished(&self, job: usize, recorder: Recorder) -> Result<(), Failure> {
+        if let Some(seen) = recorder.finish()? {
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(job, seen);
+        }
+        Ok(())
+    }
+
+    /// What was seen of the jobs, for the report.
+    pub(super) fn seen(&self) -> Seen {
+        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Panels that fit into a report.
+    pub(super) fn panels(&self) -> usize {
+        self.sizes.panels
+    }
+
     /// Puts the parts of so many jobs together and makes all files visible.
-    pub(super) fn publish(&self, jobs: usize, summary: &str, timings: &Vec<Timing>) -> Result<(), Failure> {
+    pub(super) fn publish(
+        &self,
+        jobs: usize,
+        summary: &str,
+        report: &str,
+        timings: &Vec<Timing>,
+    ) -> Result<(), Failure> {
         #[derive(Serialize)]
         struct Timings<'a> {
             runs: &'a Vec<Timing>,
@@ -66,7 +105,8 @@ impl Directory {
             }
             files.push(file);
         }
-        for (name, text) in [("summary.json", summary), ("timings.json", &json(&Timings { runs: timings })?)] {
+        let timings = json(&Timings { runs: timings })?;
+        for (name, text) in [("summary.json", summary), ("timings.json", &timings), ("report.html", report)] {
             let mut file = Staged::create(&self.path.join(name))?;
             file.write(text.as_bytes())?;
             files.push(file);
@@ -93,6 +133,7 @@ pub(super) struct Recorder {
     decisions: BufWriter<File>,
     minute: Minute,
     last: Option<Decision>,
+    sampler: Option<Sampler>,
 }
 
 /// What a line of the timeline gathers.
@@ -118,6 +159,9 @@ struct Line<'a> {
 impl Recorder {
     /// Takes one tick: a decision is written when it, or its reason, is another than the one before.
     pub(super) fn tick(&mut self, trace: &str, controller: &str, seed: u64, tick: &Tick) -> Result<(), Failure> {
+        if let Some(sampler) = &mut self.sampler {
+            sampler.tick(tick);
+        }
         let written = self.decision(trace, controller, seed, tick).and_then(|()| {
             self.minute.add(&tick.truth);
             if self.minute.ticks < TIMELINE_TICKS {
@@ -146,9 +190,10 @@ impl Recorder {
     }
 
     /// Writes what is left.
-    pub(super) fn finish(mut self) -> Result<(), Failure> {
+    fn finish(mut self) -> Result<Option<(Panel, Watch)>, Failure> {
         let done = self.timeline.flush().and_then(|()| self.decisions.flush());
-        done.map_err(|error| refused(&self.path, &error))
+        done.map_err(|error| refused(&self.path, &error))?;
+        Ok(self.sampler.map(Sampler::finish))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::simulate::{
 };
 
 /// Marks the best value of a column.
-const BEST: &str = "*";
+pub(super) const BEST: &str = "*";
 
 /// A column: its head, the number it shows (the smaller the better), and how it is written.
 struct Column {
@@ -37,42 +37,46 @@ const COLUMNS: [Column; 8] = [
     Column { head: "PODS", value: |run| Some(run.score.mean_replicas), write: |x| format!("{x:.1}") },
 ];
 
-fn per_day(run: &RunScore, amount: f64) -> f64 {
+pub(super) fn per_day(run: &RunScore, amount: f64) -> f64 {
     amount * 24.0 / run.score.hours
+}
+
+/// Kinds of traces that are averaged apart.
+pub(super) const KINDS: [(bool, &str); 2] = [(false, "three days and more"), (true, "less than three days, repeated")];
+
+/// Heads and cells of a table; the first cell of a row is its name.
+pub(super) struct Cells {
+    pub(super) heads: Vec<String>,
+    pub(super) rows: Vec<Vec<String>>,
 }
 
 /// The whole answer.
 pub(super) fn render(summary: &Summary, controllers: &[String], out: Option<&Path>) -> String {
     let mut text = String::new();
-    let has = |tiled| summary.runs.iter().any(|run| run.tiled == tiled);
-    for (tiled, kind) in [(false, "three days and more"), (true, "less than three days, repeated")] {
-        if !has(tiled) {
-            continue;
-        }
+    for (tiled, kind) in KINDS.into_iter().filter(|(tiled, _)| summary.runs.iter().any(|run| run.tiled == *tiled)) {
         if !text.is_empty() {
             text.push('\n');
         }
         text.push_str(&sentence(summary, controllers, tiled, kind));
         text.push_str("\n\n");
-        text.push_str(&scores(summary, controllers, tiled));
-        let traces = traces(summary, tiled);
-        if traces.len() > 1 {
+        text.push_str(&table(scores(summary, controllers, tiled)));
+        if traces(summary, tiled).len() > 1 {
             text.push_str("\nJ in $/day and requests over the SLO, by trace\n\n");
-            text.push_str(&by_trace(summary, controllers, &traces));
+            text.push_str(&table(by_trace(summary, controllers, tiled)));
         }
     }
     text.push_str(
         "\nJ is cost plus 20 times the price of late work; means over seeds and traces; * best of its column.\n",
     );
     if let Some(out) = out {
-        let names = "summary.json, timings.json, timeline.csv, decisions.jsonl";
+        let names = "report.html, summary.json, timings.json, timeline.csv, decisions.jsonl";
         text.extend(["Written to ", &out.display().to_string(), ": ", names, ".\n"]);
     }
     text
 }
 
 /// Who won, by how much, at what risk.
-fn sentence(summary: &Summary, controllers: &[String], tiled: bool, kind: &str) -> String {
+pub(super) fn sentence(summary: &Summary, controllers: &[String], tiled: bool, kind: &str) -> String {
     let j = |name: &String| summary.mean(name, tiled, COLUMNS[0].value);
     let compared = controllers.iter().filter(|name| competes(name) || controllers.len() == 1);
     let mut ranked: Vec<(&String, f64)> = compared.filter_map(|name| Some((name, j(name)?))).collect();
@@ -99,7 +103,7 @@ fn sentence(summary: &Summary, controllers: &[String], tiled: bool, kind: &str) 
 }
 
 /// One line per controller.
-fn scores(summary: &Summary, controllers: &[String], tiled: bool) -> String {
+pub(super) fn scores(summary: &Summary, controllers: &[String], tiled: bool) -> Cells {
     let mut rows: Vec<Vec<String>> = controllers.iter().map(|name| vec![name.clone()]).collect();
     let mut heads = vec!["CONTROLLER"];
     let ratios = RATIOS.iter().filter(|ratio| summary.runs.iter().any(|run| (ratio.value)(run).is_some()));
@@ -118,7 +122,7 @@ fn scores(summary: &Summary, controllers: &[String], tiled: bool) -> String {
             row.push(cell);
         }
     }
-    table(&heads, rows)
+    Cells { heads: heads.into_iter().map(ToOwned::to_owned).collect(), rows }
 }
 
 /// Whether a controller is one that could be run: an oracle sees the future, and wins.
@@ -127,7 +131,8 @@ fn competes(name: &str) -> bool {
 }
 
 /// One line per trace.
-fn by_trace(summary: &Summary, controllers: &[String], traces: &[&str]) -> String {
+pub(super) fn by_trace(summary: &Summary, controllers: &[String], tiled: bool) -> Cells {
+    let traces = traces(summary, tiled);
     let rows = traces.iter().map(|trace| {
         let mean = |name: &String, value: fn(&RunScore) -> Option<f64>| {
             let runs = summary.runs.iter().filter(|run| run.trace == **trace && run.controller == *name);
@@ -142,9 +147,8 @@ fn by_trace(summary: &Summary, controllers: &[String], traces: &[&str]) -> Strin
         row.extend(of(&COLUMNS[0]).into_iter().zip(of(&COLUMNS[2])).flat_map(|(j, late)| [j, late]));
         row
     });
-    let heads: Vec<&str> =
-        std::iter::once("TRACE").chain(controllers.iter().flat_map(|name| [name.as_str(), "OVER SLO"])).collect();
-    table(&heads, rows.collect())
+    let heads = std::iter::once("TRACE").chain(controllers.iter().flat_map(|name| [name.as_str(), "OVER SLO"]));
+    Cells { heads: heads.map(ToOwned::to_owned).collect(), rows: rows.collect() }
 }
 
 /// Cells of a column, the best one of those that compete marked; nothing is marked when they are equal.
@@ -164,10 +168,10 @@ fn marked(controllers: &[String], values: &[Option<f64>], write: fn(f64) -> Stri
         .collect()
 }
 
-fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+fn table(cells: Cells) -> String {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(heads.iter().map(ToString::to_string));
-    for row in rows {
+    table.load_style(NOTHING).set_header(cells.heads);
+    for row in cells.rows {
         table.add_row(row);
     }
     for column in table.column_iter_mut().skip(1) {
@@ -177,7 +181,7 @@ fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
 }
 
 /// Names of the traces, in the order of the runs.
-fn traces(summary: &Summary, tiled: bool) -> Vec<&str> {
+pub(super) fn traces(summary: &Summary, tiled: bool) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for run in summary.runs.iter().filter(|run| run.tiled == tiled) {
         if !names.contains(&run.trace.as_str()) {

@@ -280,7 +280,7 @@ impl LoadFile {
         match (trace, self.shape) {
             (Some(_), Some(_)) => Err("has a trace and a shape; keep one".to_owned()),
             (None, None) => Err("has neither trace nor shape; give one".to_owned()),
-            (Some(trace), None) => Ok(Load { name: name.to_owned(), ..trace }),
+            (Some(trace), None) => Ok(trace.named(name)),
             (None, Some(shape)) => self.made(name, shape, seconds, work),
         }
     }
