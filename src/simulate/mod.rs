@@ -61,8 +61,20 @@ pub trait Controller {
 }
 
 /// Controllers that can be run, in the order of reports.
-pub const CONTROLLERS: [&str; 10] =
-    ["arbiter", "hpa50", "hpa70", "hpa80", "vpa", "vpa-inplace", "hpa50-vpa", "hpa70-vpa", "hpa70-vpamem", "hvpa"];
+pub const CONTROLLERS: [&str; 12] = [
+    "arbiter",
+    "hpa50",
+    "hpa70",
+    "hpa80",
+    "keda",
+    "kpa",
+    "vpa",
+    "vpa-inplace",
+    "hpa50-vpa",
+    "hpa70-vpa",
+    "hpa70-vpamem",
+    "hvpa",
+];
 
 /// A controller by its name.
 pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
@@ -71,6 +83,8 @@ pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller 
         "hpa50" => Ok(Box::new(rivals::Hpa::new(name, 50, scenario.policy.replicas))),
         "hpa70" => Ok(Box::new(rivals::Hpa::new(name, 70, scenario.policy.replicas))),
         "hpa80" => Ok(Box::new(rivals::Hpa::new(name, 80, scenario.policy.replicas))),
+        "keda" => Ok(Box::new(rivals::keda_of(name, scenario)?)),
+        "kpa" => Ok(Box::new(rivals::kpa_of(name, scenario)?)),
         _ => rivals::composites::named(name, scenario.policy.replicas)
             .ok_or_else(|| SimulateError::Controller { name: name.to_owned() }),
     }
@@ -95,6 +109,22 @@ pub enum SimulateError {
         /// The name that was asked for.
         name: String,
     },
+    /// A controller of queues where there is none.
+    #[error(
+        "--controllers: `{name}` scales on a queue and this load has none; leave it out or give the policy a backlog"
+    )]
+    Queue {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// A controller of demand where nothing measures it.
+    #[error(
+        "--controllers: `{name}` scales on requests and this policy has no signal of role demand; leave it out or add one"
+    )]
+    Demand {
+        /// The name that was asked for.
+        name: String,
+    },
 }
 
 impl SimulateError {
@@ -103,7 +133,7 @@ impl SimulateError {
     pub const fn category(&self) -> &'static str {
         match self {
             Self::Trace { .. } => "trace",
-            Self::Controller { .. } => "controller",
+            Self::Controller { .. } | Self::Queue { .. } | Self::Demand { .. } => "controller",
         }
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod behavior;
 pub mod calculator;
+mod controller;
 mod convert;
 pub mod normalise;
 pub mod pods;
@@ -16,5 +17,8 @@ pub mod reconcile;
 pub mod values;
 pub mod words;
 
-mod old;
-pub use old::Hpa;
+pub use controller::{DOWNSCALE_WINDOW, Hpa, Metric, Resource, Target};
+pub(super) use controller::{answer, bounds, replicas};
+
+#[cfg(test)]
+mod tests;
