@@ -1,7 +1,8 @@
 //! Plays a recorded HPA again through the simulator's one and prints how far apart the counts are.
 //!
-//! `cargo run --example hpa-replay -- FILE.csv TARGET_PERCENT MIN MAX`: a CSV with the columns `timestamp_s`, `replicas`
-//! and `cpu_util_pct`. A recording does not say when in its 15 s the HPA looked: all phases are tried, 1 s apart.
+//! `cargo run --example hpa-replay -- FILE.csv TARGET_PERCENT MIN MAX [SPREAD]`: a CSV with the columns `timestamp_s`,
+//! `replicas` and `cpu_util_pct`. A recording does not say when in its 15 s the HPA looked: all phases are tried, 1 s
+//! apart. `SPREAD`: what was recorded over the mean of the pods, where there are several (a recorded high percentile).
 
 use std::io::Write as _;
 
@@ -13,10 +14,18 @@ use arbiter::simulate::rivals::hpa::{
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [file, target, min, max] = arguments.as_slice() else {
-        bail!("usage: hpa-replay FILE.csv TARGET_PERCENT MIN MAX");
+    let [file, target, min, max, spread @ ..] = arguments.as_slice() else {
+        bail!("usage: hpa-replay FILE.csv TARGET_PERCENT MIN MAX [SPREAD]");
     };
-    let recording = read(file)?;
+    let spread = match spread {
+        [] => 1.0,
+        [spread] => spread.parse::<f64>().with_context(|| format!("`{spread}` is no number"))?,
+        _ => bail!("too many arguments"),
+    };
+    let mut recording = read(file)?;
+    for row in recording.iter_mut().filter(|row| row.replicas > 1) {
+        row.percent = row.percent.map(|percent| percent / spread);
+    }
     let number = |text: &String| text.parse::<i32>().with_context(|| format!("`{text}` is no whole number"));
     let (target_percent, bounds) = (number(target)?, Bounds { min: number(min)?, max: number(max)? });
     let mut out = std::io::stdout().lock();
