@@ -61,7 +61,7 @@ pub trait Controller {
 }
 
 /// Controllers that can be run, in the order of reports.
-pub const CONTROLLERS: [&str; 12] = [
+pub const CONTROLLERS: [&str; 14] = [
     "arbiter",
     "hpa50",
     "hpa70",
@@ -73,6 +73,8 @@ pub const CONTROLLERS: [&str; 12] = [
     "hpa50-vpa",
     "hpa70-vpa",
     "hpa70-vpamem",
+    "gardener",
+    "keda-vpa",
     "hvpa",
 ];
 
@@ -80,13 +82,12 @@ pub const CONTROLLERS: [&str; 12] = [
 pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
     match name {
         "arbiter" => Ok(Box::new(arbiter::Arbiter::new(scenario.policy.clone()))),
-        "hpa50" => Ok(Box::new(rivals::Hpa::new(name, 50, scenario.policy.replicas))),
-        "hpa70" => Ok(Box::new(rivals::Hpa::new(name, 70, scenario.policy.replicas))),
-        "hpa80" => Ok(Box::new(rivals::Hpa::new(name, 80, scenario.policy.replicas))),
+        "hpa50" => Ok(Box::new(rivals::Hpa::cpu(name, 50, scenario.policy.replicas))),
+        "hpa70" => Ok(Box::new(rivals::Hpa::cpu(name, 70, scenario.policy.replicas))),
+        "hpa80" => Ok(Box::new(rivals::Hpa::cpu(name, 80, scenario.policy.replicas))),
         "keda" => Ok(Box::new(rivals::keda_of(name, scenario)?)),
         "kpa" => Ok(Box::new(rivals::kpa_of(name, scenario)?)),
-        _ => rivals::composites::named(name, scenario.policy.replicas)
-            .ok_or_else(|| SimulateError::Controller { name: name.to_owned() }),
+        _ => rivals::composites::named(name, scenario),
     }
 }
 

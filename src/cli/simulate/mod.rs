@@ -32,7 +32,8 @@ pub(super) struct Args {
     /// The ScalingPolicy to follow; without one: 2 to 60 replicas and 99 % of requests within 200 ms
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Controllers to compare: arbiter, hpa50, hpa70, hpa80, keda, kpa, vpa, vpa-inplace, hpa50-vpa, hpa70-vpa, hpa70-vpamem, hvpa
+    /// Controllers to compare: arbiter, hpa50, hpa70, hpa80, keda, kpa, vpa, vpa-inplace, hpa50-vpa, hpa70-vpa,
+    /// hpa70-vpamem, gardener, keda-vpa, hvpa
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "arbiter,hpa70")]
     controllers: Vec<String>,
     /// Repetitions with other noise, starts and tiles

@@ -89,16 +89,9 @@ pub struct Hpa {
 }
 
 impl Hpa {
-    /// The usual one: CPU of the whole pod in percent of its request, no `behavior`, the controller's default flags.
+    /// An HPA with metrics and bounds, no `behavior`, the controller's default flags.
     #[must_use]
-    pub fn new(name: &str, percent: u32, range: ReplicaRange) -> Self {
-        let percent = i32::try_from(percent).unwrap_or(i32::MAX);
-        Self::with_metrics(name, vec![Metric::cpu_utilization(percent)], range)
-    }
-
-    /// An HPA with any metrics; the highest of their proposals decides.
-    #[must_use]
-    pub fn with_metrics(name: &str, metrics: Vec<Metric>, range: ReplicaRange) -> Self {
+    pub fn new(name: &str, metrics: Vec<Metric>, range: ReplicaRange) -> Self {
         let spec = HpaSpec {
             bounds: bounds(range),
             behavior: None,
@@ -107,6 +100,12 @@ impl Hpa {
         };
         let autoscaler = Autoscaler::new(spec);
         Self { name: name.to_owned(), metrics, calculator: Calculator::default(), autoscaler, pods: Vec::new() }
+    }
+
+    /// The usual one: CPU in percent of the request.
+    #[must_use]
+    pub fn cpu(name: &str, percent: i32, range: ReplicaRange) -> Self {
+        Self::new(name, vec![Metric::cpu_utilization(percent)], range)
     }
 
     /// With `behavior`.
