@@ -129,7 +129,13 @@ impl Plant {
 }
 
 /// One pod, one step: what it serves, what waits, which share is late.
-pub(super) fn serve_pod(pod: &mut Pod, requests: f64, moment: Moment, service: &Service, latency: &LatencyTable) -> Served {
+pub(super) fn serve_pod(
+    pod: &mut Pod,
+    requests: f64,
+    moment: Moment,
+    service: &Service,
+    latency: &LatencyTable,
+) -> Served {
     let Moment { now, stretch, .. } = moment;
     let idle = service.idle.get();
     let capacity = pod.granted(0, now, stretch, service).max(1e-3);
