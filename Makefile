@@ -47,6 +47,12 @@ measure: ## Reaction times and memory of the live controller, into simulations/r
 	tests/cluster/build
 	tests/cluster/measure
 
+TRACES ?= simulations/traces
+
+.PHONY: results
+results: ## Every controller on every trace of a directory (TRACES=…), into simulations/results/controllers.md
+	simulations/compare $(TRACES)
+
 .PHONY: bench
 bench: ## Time of one decision
 	$(CARGO) bench --bench decide

@@ -7,6 +7,8 @@
 //! Invariant: a size that cannot meet the objective never multiplies replicas without bound, and violations that
 //! capacity does not cause never buy capacity for long.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::{arith::interpolate, demand::Demand, sample::Sample, stale::Signals};
@@ -34,13 +36,19 @@ const WORKER_UTILIZATION: f64 = 0.95;
 /// Tail factor of service times (model 3.3).
 const TAIL: f64 = 1.3;
 
+/// The lattice and its logarithms never change; every tick reads them many times.
+static LATTICE: LazyLock<[f64; SIZES]> =
+    LazyLock::new(|| std::array::from_fn(|j| 0.0625 * maths::exp2(j as f64 / 4.0)));
+static LOGS: LazyLock<[f64; SIZES]> = LazyLock::new(|| lattice().map(maths::ln));
+
 /// The lattice of CPU sizes.
 pub(super) fn lattice() -> [f64; SIZES] {
-    let mut sizes = [0.0; SIZES];
-    for (j, size) in sizes.iter_mut().enumerate() {
-        *size = 0.0625 * maths::exp2(j as f64 / 4.0);
-    }
-    sizes
+    *LATTICE
+}
+
+/// Natural logarithms of the lattice.
+pub(super) fn lattice_logs() -> &'static [f64; SIZES] {
+    &LOGS
 }
 
 /// Slow correction and the table that goes with the present service time.
@@ -95,8 +103,7 @@ pub(super) struct Capacity {
     utilization: Option<f64>,
     /// Divisor for load that is not spread evenly.
     spread: f64,
-    /// Natural logarithms of the lattice, and allowed utilization there.
-    logs: [f64; SIZES],
+    /// Allowed utilization on the lattice.
     table: [f64; SIZES],
 }
 
@@ -121,7 +128,6 @@ impl Capacity {
             zero_load: 0.0,
             utilization: None,
             spread: 1.0 + imbalance.clamp(0.0, 1.0) / 2.0,
-            logs: [0.0; SIZES],
             table: [0.0; SIZES],
         };
         let tau = if objective.utilization.is_finite() { objective.utilization.clamp(0.05, 1.0) } else { 0.7 };
@@ -134,9 +140,6 @@ impl Capacity {
                     let (ratio, share) = feedback.refresh(latency, work);
                     capacity.zero_load = zero_load(ratio, share).0;
                     capacity.table.copy_from_slice(&feedback.table);
-                    for (log, size) in capacity.logs.iter_mut().zip(lattice()) {
-                        *log = maths::ln(size);
-                    }
                 }
             }
         }
@@ -145,11 +148,15 @@ impl Capacity {
 
     /// Allowed utilization of a pod with `r` cores, correction included.
     pub(super) fn allowed(&self, r: f64) -> f64 {
+        self.allowed_where(|| self.table_at(r))
+    }
+
+    fn allowed_where(&self, table: impl FnOnce() -> f64) -> f64 {
         match self.mode {
             Mode::Utilization => self.utilization.unwrap_or(0.7) * self.adjustment,
             Mode::Backlog => WORKER_UTILIZATION,
             Mode::Latency => {
-                let table = self.table_at(r);
+                let table = table();
                 let rho = (table * self.adjustment).min(1.0);
                 self.utilization.map_or(rho, |tau| rho.min(UTILIZATION_SLACK * tau))
             }
@@ -157,14 +164,25 @@ impl Capacity {
     }
 
     fn table_at(&self, r: f64) -> f64 {
-        let rho = interpolate(maths::ln(r.max(1e-3)), &self.logs, &self.table);
-        // A size that is given and cannot meet the objective must not multiply replicas.
+        self.table_value(interpolate(maths::ln(r.max(1e-3)), &LOGS[..], &self.table))
+    }
+
+    /// A size that is given and cannot meet the objective must not multiply replicas.
+    fn table_value(&self, rho: f64) -> f64 {
         if self.sizes_managed { rho } else { rho.max(0.5) }
     }
 
     /// Work that a pod with `r` cores carries, cores. Never less than a fraction of what it has.
     pub(super) fn of(&self, r: f64) -> f64 {
-        let allowed = self.allowed(r);
+        self.carried(r, self.allowed(r))
+    }
+
+    /// The same for the `j`th size of the lattice.
+    pub(super) fn of_lattice(&self, j: usize) -> f64 {
+        self.carried(LATTICE[j], self.allowed_where(|| self.table_value(self.table[j])))
+    }
+
+    fn carried(&self, r: f64, allowed: f64) -> f64 {
         let gross = match self.mode {
             Mode::Utilization => UTILIZATION_SLACK * allowed * r,
             Mode::Backlog | Mode::Latency => allowed * r / self.spread,
@@ -176,6 +194,11 @@ impl Capacity {
     /// Utilization that a size may be planned at before any correction, for admissibility.
     pub(super) fn feasible(&self, r: f64) -> f64 {
         if self.mode == Mode::Latency { self.table_at(r) } else { 1.0 }
+    }
+
+    /// The same for the `j`th size of the lattice.
+    pub(super) fn feasible_lattice(&self, j: usize) -> f64 {
+        if self.mode == Mode::Latency { self.table_value(self.table[j]) } else { 1.0 }
     }
 
     /// The same capacity without the measured correction.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     arith::{count, decay, interpolate},
-    capacity::{Capacity, SIZES, lattice},
+    capacity::{Capacity, SIZES, lattice, lattice_logs},
     demand::MemoryFit,
     price::Price,
 };
@@ -111,10 +111,32 @@ pub(super) struct Leader {
 
 /// Whether a size may be used for this workload.
 pub(super) fn admissible(size: f64, gib: f64, capacity: &Capacity, price: &Price, (max, peak): (u32, f64)) -> bool {
-    let k = capacity.of(size);
-    capacity.feasible(size) >= LEAST_UTILIZATION
-        && price.shortage() * k >= PAYS * price.pod(size, gib)
-        && f64::from(max) * k >= PEAK_MARGIN * peak
+    admits(capacity.feasible(size), capacity.of(size), price.pod(size, gib), price, (max, peak))
+}
+
+/// The same for a size whose allowed utilization, capacity and price are known.
+fn admits(feasible: f64, k: f64, pod: f64, price: &Price, (max, peak): (u32, f64)) -> bool {
+    feasible >= LEAST_UTILIZATION && price.shortage() * k >= PAYS * pod && f64::from(max) * k >= PEAK_MARGIN * peak
+}
+
+/// What a pod of one size carries and costs at this tick.
+#[derive(Clone, Copy, Debug, Default)]
+struct Offer {
+    k: f64,
+    pod: f64,
+}
+
+/// The offers of the lattice.
+fn offers(choice: &Choice) -> [Offer; SIZES] {
+    let present = choice.capacity.of(choice.size);
+    let mut offers = [Offer::default(); SIZES];
+    for (j, (offer, size)) in offers.iter_mut().zip(lattice()).enumerate() {
+        let k = choice.capacity.of_lattice(j);
+        // Memory of a pod follows what it does.
+        let gib = choice.gib * choice.memory.ratio(present, k);
+        *offer = Offer { k, pod: choice.price.pod(size, gib) };
+    }
+    offers
 }
 
 impl Regrets {
@@ -136,16 +158,16 @@ impl Regrets {
             return self.leader(choice, false);
         }
         let dt = std::mem::take(&mut self.due);
-        let costs = self.charge(choice, dt);
-        let logs = lattice().map(maths::ln);
-        let present = interpolate(maths::ln(choice.size.max(1e-3)), &logs, &costs);
+        let offers = offers(choice);
+        let costs = self.charge(choice, &offers, dt);
+        let present = interpolate(maths::ln(choice.size.max(1e-3)), lattice_logs(), &costs);
         let keep = decay(dt, HALF_LIFE);
         for (j, size) in lattice().into_iter().enumerate() {
             let shadow = &mut self.shadows[j];
             shadow.regret = shadow.regret * keep + dt * (present - costs[j]);
-            let gib = gib_of(choice, size);
-            let allowed = (choice.fits)(size)
-                && admissible(size, gib, choice.capacity, choice.price, (choice.bounds.1, choice.peak));
+            let feasible = choice.capacity.feasible_lattice(j);
+            let known = (choice.bounds.1, choice.peak);
+            let allowed = admits(feasible, offers[j].k, offers[j].pod, choice.price, known) && (choice.fits)(size);
             if !allowed || !shadow.regret.is_finite() {
                 shadow.regret = shadow.regret.min(0.0);
             }
@@ -154,15 +176,14 @@ impl Regrets {
     }
 
     /// Moves every shadow policy and returns what each size cost per second.
-    fn charge(&mut self, choice: &Choice, dt: f64) -> [f64; SIZES] {
+    fn charge(&mut self, choice: &Choice, offers: &[Offer; SIZES], dt: f64) -> [f64; SIZES] {
         let steps = count(choice.lead / STEP) as usize;
         let delay = steps.clamp(1, MOST_LEAD);
         let mut costs = [0.0; SIZES];
         let mut now = Vec::with_capacity(SIZES);
         let before = if self.had.len() >= delay { self.had.first().cloned() } else { None };
         for (j, size) in lattice().into_iter().enumerate() {
-            let k = choice.capacity.of(size);
-            let pod = choice.price.pod(size, gib_of(choice, size));
+            let Offer { k, pod } = offers[j];
             let held = self.shadows[j].follow(need(choice, k, pod), dt, choice.hold);
             now.push(held);
             let n = f64::from(before.as_ref().and_then(|b| b.get(j)).copied().unwrap_or(held));
@@ -193,11 +214,6 @@ impl Regrets {
         }
         Some(Leader { size, regret, threshold, taken })
     }
-}
-
-/// Memory of a pod of another size.
-fn gib_of(choice: &Choice, size: f64) -> f64 {
-    choice.gib * choice.memory.ratio(choice.capacity.of(choice.size), choice.capacity.of(size))
 }
 
 /// The cheaper neighbour of the exact need.

@@ -28,4 +28,9 @@ impl Controller for Arbiter {
         let decision = decide(view.snapshot, &self.policy, &mut self.memory, view.snapshot.at);
         Action { decision, pods: PodAction::InPlace }
     }
+
+    /// The live controller keeps its Memory in its process.
+    fn restart(&mut self) {
+        self.memory = Memory::default();
+    }
 }

@@ -24,7 +24,7 @@ const PEAK_QUANTILE: f64 = 0.999;
 /// What one run meets, step by step.
 #[derive(Clone, Debug)]
 pub(super) struct Arrivals {
-    /// Requests that arrive in the step.
+    /// Requests, or items of the queue, that arrive in the step.
     pub(super) requests: Vec<f64>,
     /// Whether the request signal is missing.
     pub(super) gap: Vec<bool>,
@@ -37,12 +37,17 @@ impl Arrivals {
     pub(super) fn draw(scenario: &Scenario, seed: u64) -> Self {
         let steps = whole(scenario.duration.get() / STEP_SECONDS);
         let (mut rates, gap) = tiled(&scenario.load, steps, seed);
-        let peak = quantile(&rates, PEAK_QUANTILE).max(f64::MIN_POSITIVE);
-        let scale = scenario.peak_cores.get() / scenario.service.work.get() / peak;
+        let peak = || quantile(&rates, PEAK_QUANTILE).max(f64::MIN_POSITIVE);
+        let cores = if scenario.load.in_cores { 1.0 } else { scenario.peak_cores.get() / peak() };
+        let scale = cores / scenario.service.work.get();
         for rate in &mut rates {
             *rate *= scale;
         }
-        Self { requests: noisy(&rates, seed), gap, idle_neighbours: neighbours(steps, seed) }
+        Self {
+            requests: noisy(&rates, scenario.load.noise.unwrap_or(NOISE_DEVIATION), seed),
+            gap,
+            idle_neighbours: neighbours(steps, seed),
+        }
     }
 }
 
@@ -93,11 +98,11 @@ fn resampled(load: &Load) -> (Vec<f64>, Vec<bool>) {
 }
 
 /// Arrivals of every step.
-fn noisy(rates: &[f64], seed: u64) -> Vec<f64> {
+fn noisy(rates: &[f64], deviation: f64, seed: u64) -> Vec<f64> {
     let mut noise = Stream::new(seed, "load-noise", 0);
     let mut arrivals = Stream::new(seed, "load-arrivals", 0);
     let keep = 1.0 - STEP_SECONDS / NOISE_SECONDS;
-    let kick = NOISE_DEVIATION * (2.0 * STEP_SECONDS / NOISE_SECONDS).sqrt();
+    let kick = deviation * (2.0 * STEP_SECONDS / NOISE_SECONDS).sqrt();
     let mut level = 0.0;
     rates
         .iter()

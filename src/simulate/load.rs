@@ -4,11 +4,13 @@
 //! `cpu_cores` that is present, or the column that is named. An empty cell is a gap in the *signal*: the work went on
 //! (it is bridged linearly), but a controller did not see it.
 //!
+//! What is kept is one sample per step of the plant, so memory is bounded by the time that a file covers, not by its size.
+//!
 //! Must not open files: the command line hands in a reader and the name for messages.
 
 use std::io::Read;
 
-use super::SimulateError;
+use super::{STEP_SECONDS, SimulateError};
 
 /// Columns that are a load, in order of preference.
 const LOAD_COLUMNS: [&str; 3] = ["rps", "arrivals", "cpu_cores"];
@@ -17,15 +19,26 @@ const COUNT_COLUMN: &str = "arrivals";
 /// A row that comes this many usual steps after the one before is a hole in the recording.
 const HOLE_STEPS: f64 = 3.0;
 
-/// One recorded load. Only its shape counts: it is rescaled to a chosen peak.
+/// The usual step of a recording is the median over this many rows.
+const FIRST_ROWS: usize = 4096;
+/// A recording is refused where it passes this: what is kept of it grows with its length, not with its bytes.
+const LONGEST_SECONDS: f64 = 400.0 * 86_400.0;
+/// A line longer than this is not a line of a table.
+const LONGEST_LINE: usize = 1 << 16;
+
+/// One load: recorded, of which only the shape counts (it is rescaled to a chosen peak), or made of cores of work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
     /// Name in reports: the file's name without its extension.
     pub name: String,
-    /// Samples, strictly ascending in time.
+    /// Samples, strictly ascending in time, at most one in a step of the plant.
     pub(super) samples: Vec<Sample>,
-    /// Usual step, in seconds.
-    pub(super) step: f64,
+    /// Length in seconds; the last row lasts one usual step too.
+    pub(super) seconds: f64,
+    /// Whether rates are cores of work already.
+    pub(super) in_cores: bool,
+    /// Deviation of the noise on it; none: what is usual between the samples of a recording.
+    pub(super) noise: Option<f64>,
 }
 
 /// One sample of a load.
@@ -40,34 +53,35 @@ pub(super) struct Sample {
 }
 
 impl Load {
-    /// Reads a trace. `file` names it in messages; its stem becomes the load's name. `column` chooses a load column.
+    /// Reads a trace, row by row: what is kept is bounded by the time it covers. `file` names it in messages; its stem
+    /// becomes the load's name. `column` chooses a load column.
     pub fn read(file: &str, reader: impl Read, column: Option<&str>) -> Result<Self, SimulateError> {
         let at = |line: u64, problem: String| SimulateError::Trace { file: file.to_owned(), line, problem };
-        let mut csv = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
-        let header = csv.headers().map_err(|error| at(1, format!("cannot be read as CSV: {error}")))?.clone();
+        let unreadable =
+            |line: u64, error: &csv::Error| at(line, format!("cannot be read as CSV: {error}; correct it"));
+        let mut csv = csv::ReaderBuilder::new().flexible(true).from_reader(ShortLines { inner: reader, length: 0 });
+        let header = csv.headers().map_err(|error| unreadable(1, &error))?.clone();
         let columns = Columns::find(&header, column).map_err(|problem| at(1, problem))?;
-        let mut rows: Vec<(f64, Option<f64>)> = Vec::new();
-        for record in csv.records() {
-            let record = record.map_err(|error| {
-                let line = error.position().map_or(0, csv::Position::line);
-                at(line, format!("cannot be read as CSV: {error}"))
-            })?;
-            let line = record.position().map_or(0, csv::Position::line);
-            let row = columns.parse(&record, rows.last().map(|row| row.0)).map_err(|problem| at(line, problem))?;
-            rows.push(row);
+        let mut gathered = Gathered::new(columns.load_name == COUNT_COLUMN);
+        let mut record = csv::StringRecord::new();
+        loop {
+            let line = csv.position().line();
+            if !csv.read_record(&mut record).map_err(|error| unreadable(line, &error))? {
+                break;
+            }
+            let line = record.position().map_or(line, csv::Position::line);
+            let row = columns.parse(&record, gathered.last_time()).map_err(|problem| at(line, problem))?;
+            gathered.row(row).map_err(|problem| at(line, problem))?;
         }
-        let lines = rows.len() as u64 + 1;
-        let samples_with_load = rows.iter().filter(|row| row.1.is_some()).count();
-        if samples_with_load < 2 {
-            let problem = format!(
-                "has {samples_with_load} rows with a value in `{}`; a load needs at least two",
-                columns.load_name
-            );
+        let (lines, values) = (gathered.rows + 1, gathered.values);
+        if values < 2 {
+            let problem =
+                format!("has {values} rows with a value in `{}`; a load needs at least two", columns.load_name);
             return Err(at(lines, problem));
         }
         let stem = file.rsplit('/').next().unwrap_or(file);
         let name = stem.strip_suffix(".csv").unwrap_or(stem).to_owned();
-        let load = Self::from_rows(name, &rows, columns.load_name == COUNT_COLUMN);
+        let load = gathered.finish(name);
         if load.samples.iter().all(|sample| sample.rate <= 0.0) {
             let problem = format!("`{}` is zero on every line; give a column that carries load", columns.load_name);
             return Err(at(lines, problem));
@@ -75,48 +89,158 @@ impl Load {
         Ok(load)
     }
 
-    /// Length of the recording, in seconds: the last sample lasts one step too.
-    pub fn length_seconds(&self) -> f64 {
-        self.samples.last().map_or(0.0, |sample| sample.at) + self.step
+    /// A load made of cores of work, one value per step of the plant.
+    pub(super) fn of_cores(name: String, cores: impl Iterator<Item = f64>, noise: Option<f64>) -> Self {
+        let sample = |(step, rate)| Sample { at: step as f64 * STEP_SECONDS, rate, missing: false };
+        let samples: Vec<Sample> = cores.enumerate().map(sample).collect();
+        Self { name, seconds: samples.len() as f64 * STEP_SECONDS, samples, in_cores: true, noise }
     }
 
-    fn from_rows(name: String, rows: &[(f64, Option<f64>)], counts: bool) -> Self {
-        let origin = rows.first().map_or(0.0, |row| row.0);
-        let mut steps: Vec<f64> = rows.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-        steps.sort_by(f64::total_cmp);
-        let step = steps.get(steps.len() / 2).copied().unwrap_or(1.0);
-        let length_of = |row: usize| match rows.get(row + 1) {
-            // A count after which the recording has a hole covers one usual step, not the hole.
-            Some(next) if next.0 - rows[row].0 <= HOLE_STEPS * step => next.0 - rows[row].0,
-            _ => step,
-        };
-        let rates: Vec<Option<f64>> = rows
-            .iter()
-            .enumerate()
-            .map(|(row, (_, value))| value.map(|value| if counts { value / length_of(row) } else { value }))
-            .collect();
-        let hole = |row: usize| rows.get(row + 1).is_some_and(|next| next.0 - rows[row].0 > HOLE_STEPS * step);
-        let samples = rows
-            .iter()
-            .enumerate()
-            .map(|(row, (at, value))| Sample {
-                at: at - origin,
-                rate: rates[row].unwrap_or_else(|| bridged(rows, &rates, row)),
-                missing: value.is_none() || hole(row),
-            })
-            .collect();
-        Self { name, samples, step }
+    /// Length of the recording, in seconds: the last row lasts one usual step too.
+    pub fn length_seconds(&self) -> f64 {
+        self.seconds
     }
 }
 
-/// The rate at a row without one: linear between the nearest rows that have one, constant beyond the ends.
-fn bridged(rows: &[(f64, Option<f64>)], rates: &[Option<f64>], row: usize) -> f64 {
-    let before = (0..row).rev().find_map(|i| rates[i].map(|rate| (rows[i].0, rate)));
-    let after = (row + 1..rows.len()).find_map(|i| rates[i].map(|rate| (rows[i].0, rate)));
-    match (before, after) {
-        (Some((t0, y0)), Some((t1, y1))) => y0 + (y1 - y0) * (rows[row].0 - t0) / (t1 - t0),
-        (Some((_, y)), None) | (None, Some((_, y))) => y,
-        (None, None) => 0.0,
+/// A row: time and load.
+type Row = (f64, Option<f64>);
+
+/// What is kept of the rows so far: one sample per step of the plant.
+struct Gathered {
+    counts: bool,
+    origin: f64,
+    rows: u64,
+    values: u64,
+    /// The first rows, until the usual step is known.
+    first: Vec<Row>,
+    usual: Option<f64>,
+    last: Option<Row>,
+    bins: Vec<Bin>,
+}
+
+/// Rows within a step of the plant.
+struct Bin {
+    at: f64,
+    sum: f64,
+    values: u32,
+    missing: bool,
+}
+
+impl Gathered {
+    fn new(counts: bool) -> Self {
+        let (first, bins) = (Vec::new(), Vec::new());
+        Self { counts, origin: 0.0, rows: 0, values: 0, first, usual: None, last: None, bins }
+    }
+
+    fn last_time(&self) -> Option<f64> {
+        self.last.map(|row| row.0)
+    }
+
+    fn row(&mut self, row: Row) -> Result<(), String> {
+        if self.rows == 0 {
+            self.origin = row.0;
+        }
+        if row.0 - self.origin > LONGEST_SECONDS {
+            return Err("is more than 400 days after the first row; cut the recording".to_owned());
+        }
+        self.rows += 1;
+        self.values += u64::from(row.1.is_some());
+        let before = self.last.replace(row);
+        if let (Some(usual), Some(before)) = (self.usual, before) {
+            self.keep(before, Some(row), usual);
+            return Ok(());
+        }
+        self.first.push(row);
+        if self.first.len() == FIRST_ROWS {
+            self.begin();
+        }
+        Ok(())
+    }
+
+    /// The usual step is known now: keeps the first rows but the last one, whose length the next one tells.
+    fn begin(&mut self) {
+        let first = std::mem::take(&mut self.first);
+        let mut steps: Vec<f64> = first.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        steps.sort_by(f64::total_cmp);
+        let usual = steps.get(steps.len() / 2).copied().unwrap_or(1.0);
+        self.usual = Some(usual);
+        for pair in first.windows(2) {
+            self.keep(pair[0], Some(pair[1]), usual);
+        }
+    }
+
+    fn keep(&mut self, (at, value): Row, next: Option<Row>, usual: f64) {
+        let length = next.map_or(usual, |next| next.0 - at);
+        let hole = length > HOLE_STEPS * usual;
+        // A count after which the recording has a hole covers one usual step, not the hole.
+        let covered = if hole { usual } else { length };
+        let rate = value.map(|value| if self.counts { value / covered } else { value });
+        let (at, missing) = (at - self.origin, rate.is_none() || hole);
+        let (sum, values) = rate.map_or((0.0, 0), |rate| (rate, 1));
+        let step = |at: f64| (at / STEP_SECONDS).floor();
+        match self.bins.last_mut().filter(|bin| step(bin.at) == step(at)) {
+            Some(bin) => {
+                bin.sum += sum;
+                bin.values += values;
+                bin.missing |= missing;
+            }
+            None => self.bins.push(Bin { at, sum, values, missing }),
+        }
+    }
+
+    fn finish(mut self, name: String) -> Load {
+        if self.usual.is_none() {
+            self.begin();
+        }
+        let step = self.usual.unwrap_or(1.0);
+        if let Some(last) = self.last {
+            self.keep(last, None, step);
+        }
+        let mut samples: Vec<Sample> = Vec::with_capacity(self.bins.len());
+        let mut known: Option<usize> = None;
+        for (index, bin) in self.bins.iter().enumerate() {
+            let rate = if bin.values > 0 { bin.sum / f64::from(bin.values) } else { f64::NAN };
+            samples.push(Sample { at: bin.at, rate, missing: bin.missing });
+            if bin.values > 0 {
+                bridge(&mut samples, known, index);
+                known = Some(index);
+            }
+        }
+        let last = known.map_or(0.0, |known| samples[known].rate);
+        let after = known.map_or(0, |known| known + 1);
+        samples[after..].iter_mut().for_each(|sample| sample.rate = last);
+        let seconds = self.last.map_or(0.0, |last| last.0 - self.origin) + step;
+        Load { name, samples, seconds, in_cores: false, noise: None }
+    }
+}
+
+/// Fills the rates between two known ones linearly; before the first known one it is constant.
+fn bridge(samples: &mut [Sample], before: Option<usize>, known: usize) {
+    let to = samples[known];
+    let from = before.map_or(Sample { at: f64::NEG_INFINITY, ..to }, |before| samples[before]);
+    for sample in &mut samples[before.map_or(0, |before| before + 1)..known] {
+        let part = if before.is_some() { (sample.at - from.at) / (to.at - from.at) } else { 1.0 };
+        sample.rate = from.rate + (to.rate - from.rate) * part;
+    }
+}
+
+/// Refuses lines that are too long to be lines, so that no file fills the memory.
+struct ShortLines<R> {
+    inner: R,
+    length: usize,
+}
+
+impl<R: Read> Read for ShortLines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        for byte in &buffer[..read] {
+            self.length = if *byte == b'\n' { 0 } else { self.length + 1 };
+            if self.length > LONGEST_LINE {
+                let problem = "a line is longer than 64 KiB, which no table has";
+                return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, problem));
+            }
+        }
+        Ok(read)
     }
 }
 
@@ -187,6 +311,19 @@ mod tests {
         assert_eq!(load.samples[1], Sample { at: 60.0, rate: 20.0, missing: true });
         assert!(!load.samples[2].missing);
         assert_eq!(load.length_seconds(), 240.0);
+    }
+
+    #[test]
+    fn what_is_kept_grows_with_time_and_not_with_rows() {
+        let rows: String = (0..20_000).map(|row| format!("{:.3},{}\n", f64::from(row) * 0.01, row % 3)).collect();
+        let load = read(&format!("timestamp_s,rps\n{rows}")).unwrap();
+        assert_eq!(load.samples.len(), 40);
+        assert!(load.samples.iter().all(|sample| (sample.rate - 1.0).abs() < 0.01));
+        assert!((load.length_seconds() - 200.0).abs() < 1e-6);
+        let long = read("timestamp_s,rps\n0,1\n60,1\n40000000,1\n").unwrap_err();
+        assert_eq!(long, "traces/x.csv:4: is more than 400 days after the first row; cut the recording");
+        let endless = format!("timestamp_s,rps\n0,1\n1,{}", "9".repeat(1 << 20));
+        assert!(read(&endless).unwrap_err().contains("a line is longer than 64 KiB"));
     }
 
     #[test]

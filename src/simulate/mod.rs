@@ -15,10 +15,13 @@
 
 mod arbiter;
 mod arrivals;
+mod candidates;
+mod course;
 pub mod fight;
 mod latency;
 mod load;
 mod metrics;
+pub mod oracle;
 mod plant;
 mod random;
 pub mod rivals;
@@ -28,13 +31,18 @@ mod score;
 mod service;
 pub mod summary;
 mod view;
+mod world;
 
+pub use candidates::{Candidate, candidate, candidate_count};
+pub use course::Part;
+pub use latency::latency_table;
 pub use load::Load;
 pub use run::{Run, Tick, Truth};
-pub use scenario::{SHORTEST, Scenario, TraceOptions};
+pub use scenario::{SHORTEST, Scenario, ScenarioFile, TraceOptions};
 pub use score::{SHORTAGE_FACTOR, Score};
-pub use service::Service;
+pub use service::{Downstream, Service, Sidecar};
 pub use view::{Action, ContainerView, Oom, Phase, PodAction, PodView, QueueView, UsageSample, View};
+pub use world::{CountOrShare, Event, Metric, NodePool, Pipeline, Queue, What, World};
 
 use crate::units::Seconds;
 
@@ -48,6 +56,8 @@ const TICK_SECONDS: f64 = 15.0;
 const LAG_STEPS: usize = 3;
 /// Usage and signals are means over this many steps.
 const WINDOW_STEPS: usize = 6;
+/// Steps that are remembered: a window, the lag before it, and what a scrape of 60 s adds to that.
+const HISTORY: usize = 20;
 
 /// Time between two looks of a controller.
 pub const TICK: Seconds = Seconds(TICK_SECONDS);
@@ -58,10 +68,12 @@ pub trait Controller {
     fn name(&self) -> &str;
     /// What it does, given what it sees.
     fn tick(&mut self, view: &View<'_>) -> Action;
+    /// Its process was restarted: it forgets what it keeps in memory alone. Nothing, unless it says otherwise.
+    fn restart(&mut self) {}
 }
 
 /// Controllers that can be run, in the order of reports.
-pub const CONTROLLERS: [&str; 14] = [
+pub const CONTROLLERS: [&str; 19] = [
     "arbiter",
     "hpa50",
     "hpa70",
@@ -76,9 +88,19 @@ pub const CONTROLLERS: [&str; 14] = [
     "gardener",
     "keda-vpa",
     "hvpa",
+    "hpa-hindsight",
+    "static",
+    "oracle-n",
+    "oracle",
+    "oracle-lead",
 ];
 
-/// A controller by its name.
+/// Whether there is a controller of that name.
+pub fn check_controller(name: &str) -> Result<(), SimulateError> {
+    if CONTROLLERS.contains(&name) { Ok(()) } else { Err(SimulateError::Controller { name: name.to_owned() }) }
+}
+
+/// A controller by its name: one that decides tick by tick, with what it sees.
 pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
     match name {
         "arbiter" => Ok(Box::new(arbiter::Arbiter::new(scenario.policy.clone()))),
@@ -104,6 +126,16 @@ pub enum SimulateError {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A scenario that cannot be played.
+    #[error("{file}:{line}: {problem}")]
+    Scenario {
+        /// The file as the user named it.
+        file: String,
+        /// Line in the file, from 1.
+        line: u64,
+        /// What is wrong and what to do.
+        problem: String,
+    },
     /// A controller that is not there.
     #[error("--controllers: `{name}` is not available; choose among {}", CONTROLLERS.join(", "))]
     Controller {
@@ -112,7 +144,7 @@ pub enum SimulateError {
     },
     /// A controller of queues where there is none.
     #[error(
-        "--controllers: `{name}` scales on a queue and this load has none; leave it out or give the policy a backlog"
+        "--controllers: `{name}` scales on a queue and this load has none; leave it out, or simulate a scenario file with `queue`"
     )]
     Queue {
         /// The name that was asked for.
@@ -134,6 +166,7 @@ impl SimulateError {
     pub const fn category(&self) -> &'static str {
         match self {
             Self::Trace { .. } => "trace",
+            Self::Scenario { .. } => "scenario",
             Self::Controller { .. } | Self::Queue { .. } | Self::Demand { .. } => "controller",
         }
     }

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::{
-    Controller, STEP_SECONDS, STEPS_PER_TICK, Scenario, Score, View,
+    Controller, Part, QueueView, STEP_SECONDS, STEPS_PER_TICK, Scenario, Score, View,
+    course::Course,
     metrics::{Metrics, instant},
     plant::{Plant, Step},
     score::Tally,
@@ -23,6 +24,8 @@ pub struct Run {
     warmup: f64,
     tally: Tally,
     totals: Totals,
+    last: Option<Decision>,
+    course: Course,
 }
 
 /// One look of the controller and the 15 s that follow.
@@ -81,7 +84,9 @@ impl Run {
     pub fn new(scenario: &Scenario, controller: Box<dyn Controller + Send>, seed: u64) -> Self {
         Self {
             plant: Plant::new(scenario, seed),
-            metrics: Metrics::default(),
+            metrics: Metrics::new(scenario),
+            last: None,
+            course: Course::new(scenario.duration.get()),
             policy: scenario.policy.clone(),
             controller,
             warmup: scenario.warmup.get(),
@@ -95,14 +100,11 @@ impl Run {
         if self.plant.finished() {
             return None;
         }
-        let scored = self.plant.now() >= self.warmup;
+        let began = self.plant.now();
+        let scored = began >= self.warmup;
         let snapshot = self.metrics.snapshot(&mut self.plant, &self.policy);
-        let pods = Metrics::pods(&self.plant);
-        let view = View { snapshot: &snapshot, now: self.plant.now(), pods: &pods, queue: None };
-        let action = self.controller.tick(&view);
         let before = self.plant.counts;
-        self.plant.apply(&action);
-        let decision = action.decision;
+        let decision = self.control(&snapshot);
         let mut steps = Vec::with_capacity(STEPS_PER_TICK);
         while steps.len() < STEPS_PER_TICK && !self.plant.finished() {
             let step = self.plant.step();
@@ -114,18 +116,43 @@ impl Run {
             }
             steps.push(step);
         }
-        self.tally.decided(scored, snapshot.replicas.spec.0, decision.replicas.0);
+        self.tally.decided(scored, snapshot.replicas.spec.0, self.plant.desired);
         if scored {
             self.tally.counted(before, self.plant.counts);
         }
         let truth = self.truth(&steps);
+        self.course.add(began, &truth, &steps);
         Some(Tick { at: snapshot.at, snapshot, decision, truth })
+    }
+
+    /// Lets the controller look and act. While it is gone, its last decision stands.
+    fn control(&mut self, snapshot: &Snapshot) -> Decision {
+        let now = self.plant.now();
+        if let Some(last) = self.last.as_ref().filter(|_| self.plant.faults.down(now)) {
+            return last.clone();
+        }
+        if self.plant.faults.back(now) {
+            self.controller.restart();
+        }
+        let view = View { snapshot, now, pods: self.metrics.pods(&self.plant), queue: queue_view(&self.plant) };
+        let action = self.controller.tick(&view);
+        self.plant.apply(&action);
+        if self.plant.may_lose_its_controller() {
+            self.last = Some(action.decision.clone());
+        }
+        action.decision
     }
 
     /// The score of what has been played after the warm-up.
     #[must_use]
     pub fn score(&self) -> Score {
         self.tally.score()
+    }
+
+    /// What was played, in twelve parts.
+    #[must_use]
+    pub fn course(&self) -> Vec<Part> {
+        self.course.parts()
     }
 
     /// Instant of the end of what has been played.
@@ -148,8 +175,10 @@ impl Run {
             capacity_cores: Cores(mean(|step| step.capacity)),
             replicas: Replicas(u32::try_from(pods.len()).unwrap_or(u32::MAX)),
             ready: Replicas(u32::try_from(self.plant.ready().count()).unwrap_or(u32::MAX)),
-            pod_request_cores: Cores(pods.iter().map(|pod| pod.size.cpu).sum::<f64>() / pods.len().max(1) as f64),
-            latency_seconds: (requests > 0.0 && capacity > 0.0).then(|| {
+            pod_request_cores: Cores(
+                pods.iter().map(|pod| pod.containers[0].size.cpu).sum::<f64>() / pods.len().max(1) as f64,
+            ),
+            latency_seconds: (requests > 0.0 && capacity > 0.0 && self.plant.queue().is_none()).then(|| {
                 let (service, utilization) = (&self.plant.service, mean(|step| step.pod_utilization));
                 Seconds(self.plant.latency.at_quantile(service.quantile, violation_ratio, capacity, utilization))
             }),
@@ -161,6 +190,11 @@ impl Run {
             requests_over_slo: self.totals.over,
         }
     }
+}
+
+/// The queue as it is read directly.
+fn queue_view(plant: &Plant) -> Option<QueueView> {
+    plant.queue().map(|(waiting, in_flight)| QueueView { waiting, in_flight })
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub struct Score {
     pub hours: f64,
     /// CPU and memory requests from a pod's creation to the end of its drain.
     pub cost_usd: Dollars,
-    /// Requests over the objective; none without requests.
+    /// Requests over the objective; none without requests, and for a queue.
     pub violation_ratio: Option<f64>,
     /// Cost plus violating work priced as CPU, [`SHORTAGE_FACTOR`] times.
     pub j: Dollars,
@@ -33,7 +33,7 @@ pub struct Score {
     pub evictions: u64,
     /// Containers killed for memory.
     pub oom_kills: u64,
-    /// Items of a queue that were late; none for a service without one.
+    /// Items of a queue that were late, over items that arrived; none without a queue or items.
     pub backlog_late_ratio: Option<f64>,
     /// Pods, draining ones excluded.
     pub mean_replicas: f64,
@@ -41,10 +41,17 @@ pub struct Score {
     pub mean_cpu_request_cores: Cores,
 }
 
+/// Price of the work of one late request.
+pub(super) fn work_price(scenario: &Scenario) -> f64 {
+    let core_second = scenario.policy.prices.core_hour.get() / 3600.0;
+    SHORTAGE_FACTOR * scenario.service.work.get() * core_second
+}
+
 /// What a run adds up.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     work_price: f64,
+    queue: bool,
     steps: f64,
     cost: f64,
     requests: f64,
@@ -61,8 +68,7 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(scenario: &Scenario) -> Self {
-        let core_second = scenario.policy.prices.core_hour.get() / 3600.0;
-        Self { work_price: SHORTAGE_FACTOR * scenario.service.work.get() * core_second, ..Self::default() }
+        Self { work_price: work_price(scenario), queue: scenario.world.queue.is_some(), ..Self::default() }
     }
 
     /// Adds one scored step.
@@ -99,18 +105,19 @@ impl Tally {
     pub(super) fn score(&self) -> Score {
         let hours = self.steps * STEP_SECONDS / 3600.0;
         let per = |amount: f64, of: f64| if of > 0.0 { amount / of } else { 0.0 };
+        let late = (self.requests > 0.0).then(|| self.over / self.requests);
         let pod_days = self.pods * STEP_SECONDS / 86_400.0;
         Score {
             hours,
             cost_usd: Dollars(self.cost),
-            violation_ratio: (self.requests > 0.0).then(|| self.over / self.requests),
+            violation_ratio: late.filter(|_| !self.queue),
             j: Dollars(self.cost + self.over * self.work_price),
             reversals_per_hour: per(self.reversals as f64, hours),
             pod_starts_per_day: per(self.starts as f64 * 24.0, hours),
             resizes_per_pod_day: per(self.resizes as f64, pod_days),
             evictions: self.evictions,
             oom_kills: self.oom_kills,
-            backlog_late_ratio: None,
+            backlog_late_ratio: late.filter(|_| self.queue),
             mean_replicas: per(self.pods, self.steps),
             mean_cpu_request_cores: Cores(per(self.cores, self.steps)),
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{SHORTAGE_FACTOR, Scenario, Score, Service};
+use super::{SHORTAGE_FACTOR, Scenario, Score, Service, oracle::Oracle};
 use crate::{
     policy::Prices,
     units::{Seconds, maths},
@@ -22,6 +22,9 @@ pub struct Summary {
     pub version: u32,
     /// What the scores rest on.
     pub assumptions: Assumptions,
+    /// The same for each scenario file, by name; left out for bare traces, which share them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub scenarios: BTreeMap<String, Assumptions>,
     /// One entry per trace, controller and seed, in this order.
     pub runs: Vec<RunScore>,
     /// By controller, over traces of three days and more: geometric mean over traces of the mean over seeds.
@@ -70,7 +73,7 @@ pub struct RunScore {
     /// The score.
     #[serde(flatten)]
     pub score: Score,
-    /// J over that of the clairvoyant optimum; none until it is computed.
+    /// J over that of the clairvoyant optimum; none where that is not among the controllers.
     pub j_over_oracle: Option<f64>,
     /// The same with the size held.
     pub j_over_oracle_n: Option<f64>,
@@ -78,7 +81,8 @@ pub struct RunScore {
     pub j_over_oracle_lead: Option<f64>,
 }
 
-/// Geometric means over traces. None where a value is undefined or zero on some trace.
+/// Geometric means over traces, those left out on which a value is undefined. None where it is zero on one of them, or
+/// defined on none.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Geomean {
     /// Traces in the mean.
@@ -108,19 +112,50 @@ pub struct Geomean {
 }
 
 impl Summary {
-    /// Sums up runs that share their assumptions.
+    /// Sums up runs that share their assumptions. Where an oracle is among them, the others are compared with it.
     #[must_use]
-    pub fn new(assumptions: Assumptions, runs: Vec<RunScore>) -> Self {
+    pub fn new(assumptions: Assumptions, mut runs: Vec<RunScore>) -> Self {
+        compare(&mut runs);
         let geomean = geomeans(&runs, false);
         let geomean_tiled = geomeans(&runs, true);
-        Self { version: VERSION, assumptions, runs, geomean, geomean_tiled }
+        Self { version: VERSION, assumptions, scenarios: BTreeMap::new(), runs, geomean, geomean_tiled }
     }
 
     /// The mean over seeds, then over traces, of one number of a controller's runs, tiled traces or the others.
     #[must_use]
     pub fn mean(&self, controller: &str, tiled: bool, value: impl Fn(&RunScore) -> Option<f64>) -> Option<f64> {
-        let values = per_trace(&self.runs, controller, tiled, value)?;
+        let values = per_trace(&self.runs, controller, tiled, value);
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+
+    /// The same as a geometric mean over traces, for ratios.
+    #[must_use]
+    pub fn geometric_mean(
+        &self,
+        controller: &str,
+        tiled: bool,
+        value: impl Fn(&RunScore) -> Option<f64>,
+    ) -> Option<f64> {
+        geometric(&per_trace(&self.runs, controller, tiled, value))
+    }
+}
+
+/// Sets J over that of each oracle with the same trace and seed.
+fn compare(runs: &mut [RunScore]) {
+    let mut least: BTreeMap<(String, u64, Oracle), f64> = BTreeMap::new();
+    for run in runs.iter() {
+        if let Some(oracle) = Oracle::named(&run.controller) {
+            least.insert((run.trace.clone(), run.seed, oracle), run.score.j.get());
+        }
+    }
+    for run in runs {
+        let over = |oracle| {
+            let least = least.get(&(run.trace.clone(), run.seed, oracle)).filter(|least| **least > 0.0)?;
+            Some(run.score.j.get() / least)
+        };
+        run.j_over_oracle = over(Oracle::Free);
+        run.j_over_oracle_n = over(Oracle::Count);
+        run.j_over_oracle_lead = over(Oracle::Lead);
     }
 }
 
@@ -132,8 +167,8 @@ fn geomeans(runs: &[RunScore], tiled: bool) -> BTreeMap<String, Geomean> {
         if means.contains_key(name) {
             continue;
         }
-        let of = |value: fn(&RunScore) -> Option<f64>| geometric(&per_trace(runs, name, tiled, value)?);
-        let traces = per_trace(runs, name, tiled, |_| Some(1.0)).map_or(0, |values| values.len());
+        let of = |value: fn(&RunScore) -> Option<f64>| geometric(&per_trace(runs, name, tiled, value));
+        let traces = per_trace(runs, name, tiled, |_| Some(1.0)).len();
         let mean = Geomean {
             traces,
             cost_usd: of(|run| Some(run.score.cost_usd.get())),
@@ -153,20 +188,14 @@ fn geomeans(runs: &[RunScore], tiled: bool) -> BTreeMap<String, Geomean> {
     means
 }
 
-/// One value per trace, the mean over its seeds; none when a run has none.
-fn per_trace(
-    runs: &[RunScore],
-    controller: &str,
-    tiled: bool,
-    value: impl Fn(&RunScore) -> Option<f64>,
-) -> Option<Vec<f64>> {
-    let mut traces: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+/// One value per trace, the mean over its seeds; traces on which it is undefined are left out.
+fn per_trace(runs: &[RunScore], controller: &str, tiled: bool, value: impl Fn(&RunScore) -> Option<f64>) -> Vec<f64> {
+    let mut traces: BTreeMap<&str, Option<(f64, f64)>> = BTreeMap::new();
     for run in runs.iter().filter(|run| run.controller == controller && run.tiled == tiled) {
-        let entry = traces.entry(&run.trace).or_default();
-        entry.0 += value(run)?;
-        entry.1 += 1.0;
+        let entry = traces.entry(&run.trace).or_insert(Some((0.0, 0.0)));
+        *entry = entry.zip(value(run)).map(|((sum, count), value)| (sum + value, count + 1.0));
     }
-    Some(traces.values().map(|(sum, count)| sum / count).collect())
+    traces.values().flatten().map(|(sum, count)| sum / count).collect()
 }
 
 /// Geometric mean of positive numbers.
@@ -224,5 +253,29 @@ mod tests {
         assert_eq!(mean.violation_ratio, None);
         assert!((summary.geomean_tiled["hpa70"].j.unwrap() - 5.0).abs() < 1e-12);
         assert_eq!(summary.mean("hpa70", false, |run| Some(run.score.reversals_per_hour)), Some(0.75));
+    }
+
+    #[test]
+    fn runs_are_compared_with_the_oracle_of_their_trace_and_seed_and_the_undefined_is_left_out() {
+        let load = crate::simulate::Load::read("x.csv", &b"timestamp_s,rps\n0,1\n5,1\n"[..], None).unwrap();
+        let scenario = Scenario::from_trace(load, crate::simulate::TraceOptions::default());
+        let oracle = |trace: &str, seed, j| RunScore { controller: "oracle".into(), ..run(trace, seed, false, j, 0.0) };
+        let runs = vec![
+            run("a", 1, false, 3.0, 0.0),
+            run("a", 2, false, 6.0, 0.0),
+            oracle("a", 1, 2.0),
+            oracle("a", 2, 3.0),
+            // A queue: no oracle.
+            run("q", 1, false, 7.0, 0.0),
+        ];
+        let summary = Summary::new(Assumptions::of(&scenario), runs);
+        assert_eq!(summary.runs[0].j_over_oracle, Some(1.5));
+        assert_eq!(summary.runs[1].j_over_oracle, Some(2.0));
+        assert_eq!(summary.runs[2].j_over_oracle, Some(1.0));
+        assert_eq!((summary.runs[4].j_over_oracle, summary.runs[0].j_over_oracle_n), (None, None));
+        let mean = &summary.geomean["hpa70"];
+        assert_eq!(mean.traces, 2);
+        assert!((mean.j_over_oracle.unwrap() - 1.75).abs() < 1e-12);
+        assert_eq!(mean.j_over_oracle_lead, None);
     }
 }

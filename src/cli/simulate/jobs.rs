@@ -11,7 +11,11 @@ use super::{
     super::{Failure, progress},
     output::{Directory, Recorder},
 };
-use crate::simulate::{Action, Controller, Run, Scenario, TICK, View, controller, summary::RunScore};
+use crate::simulate::{
+    Action, Controller, Part, Run, Scenario, Score, TICK, View, candidate, candidate_count,
+    oracle::{Knowledge, Oracle},
+    summary::RunScore,
+};
 
 /// Ticks between two updates of the progress bar.
 const PROGRESS_TICKS: u64 = 1000;
@@ -19,6 +23,7 @@ const PROGRESS_TICKS: u64 = 1000;
 /// What is to be run: every trace under every controller with every seed, in this order.
 pub(super) struct Plan<'a> {
     pub(super) scenarios: &'a [Scenario],
+    /// Those that were chosen; empty: each scenario's own.
     pub(super) controllers: &'a [String],
     pub(super) seeds: u64,
 }
@@ -29,9 +34,20 @@ pub(super) struct Timing {
     trace: String,
     controller: String,
     seed: u64,
-    decision_ns_p50: u64,
-    decision_ns_p99: u64,
+    /// None for what does not decide tick by tick.
+    decision_ns_p50: Option<u64>,
+    decision_ns_p99: Option<u64>,
     wall_s: f64,
+    /// What was played, in parts; empty for what is not played.
+    #[serde(skip)]
+    pub(super) course: Vec<Part>,
+}
+
+impl Timing {
+    /// Whether it is the first run of a controller on a load.
+    pub(super) fn is(&self, load: &str, controller: &str) -> bool {
+        self.trace == load && self.controller == controller && self.seed == 1
+    }
 }
 
 /// One job of the plan.
@@ -39,6 +55,22 @@ struct Job<'a> {
     scenario: &'a Scenario,
     controller: &'a str,
     seed: u64,
+}
+
+impl Job<'_> {
+    /// Ticks of one run. Only the progress bar reads it.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive count of ticks")]
+    fn ticks(&self) -> u64 {
+        (self.scenario.duration / TICK) as u64
+    }
+
+    /// Runs that the job takes: of several candidates the best one is played again.
+    fn runs(&self) -> u64 {
+        match candidate_count(self.controller) {
+            1 => 1,
+            several => several as u64 + 1,
+        }
+    }
 }
 
 impl<'a> Plan<'a> {
@@ -50,7 +82,7 @@ impl<'a> Plan<'a> {
     fn jobs(&self) -> impl Iterator<Item = Job<'a>> {
         let (controllers, seeds) = (self.controllers, self.seeds);
         self.scenarios.iter().flat_map(move |scenario| {
-            controllers.iter().flat_map(move |controller| {
+            super::controllers_of(scenario, controllers).iter().flat_map(move |controller| {
                 (1..=seeds).map(move |seed| Job { scenario, controller: controller.as_str(), seed })
             })
         })
@@ -67,10 +99,7 @@ pub(super) fn play(
     out: Option<&Directory>,
 ) -> Result<Vec<(RunScore, Timing)>, Failure> {
     let jobs: Vec<Job<'_>> = plan.jobs().collect();
-    let ticks: f64 = jobs.iter().map(|job| job.scenario.duration / TICK).sum();
-    // Whole ticks; only a progress bar reads it.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive count of ticks")]
-    let bar = progress::bar(ticks as u64);
+    let bar = progress::bar(jobs.iter().map(|job| job.ticks() * job.runs()).sum());
     let next = AtomicUsize::new(0);
     let outcomes: Vec<Slot> = jobs.iter().map(|_| Mutex::new(None)).collect();
     std::thread::scope(|scope| {
@@ -99,16 +128,83 @@ fn take<'a, 'b>(next: &AtomicUsize, jobs: &'b [Job<'a>]) -> Option<(usize, &'b J
 /// Plays one job to its end.
 fn play_one(
     job: &Job<'_>,
-    mut recorder: Option<&mut Recorder>,
+    recorder: Option<&mut Recorder>,
     bar: &indicatif::ProgressBar,
 ) -> Result<(RunScore, Timing), Failure> {
     let Job { scenario, controller: name, seed } = *job;
-    let inner = controller(name, scenario).map_err(|error| Failure::Input(error.to_string()))?;
-    let nanoseconds = Arc::new(Mutex::new(Vec::new()));
-    let timed = Timed { inner, nanoseconds: Arc::clone(&nanoseconds) };
     bar.set_message(format!("{} · {name}", scenario.load.name));
     let watch = progress::Stopwatch::start();
-    let mut run = Run::new(scenario, Box::new(timed), seed);
+    let Played { score, mut nanoseconds, course } = match Oracle::named(name) {
+        Some(oracle) => {
+            let plan = Knowledge::new(scenario, seed).plan(oracle);
+            bar.inc(job.ticks());
+            Played { score: plan.score, nanoseconds: Vec::new(), course: Vec::new() }
+        }
+        None => play_best(job, recorder, bar)?,
+    };
+    nanoseconds.sort_unstable();
+    let percentile = |percent: usize| nanoseconds.get(nanoseconds.len() * percent / 100).copied();
+    let timing = Timing {
+        trace: scenario.load.name.clone(),
+        controller: name.to_owned(),
+        seed,
+        decision_ns_p50: percentile(50),
+        decision_ns_p99: percentile(99),
+        wall_s: watch.elapsed().as_secs_f64(),
+        course,
+    };
+    let score = RunScore {
+        trace: scenario.load.name.clone(),
+        controller: name.to_owned(),
+        seed,
+        tiled: scenario.tiled(),
+        score,
+        j_over_oracle: None,
+        j_over_oracle_n: None,
+        j_over_oracle_lead: None,
+    };
+    Ok((score, timing))
+}
+
+/// What came of one run.
+struct Played {
+    score: Score,
+    nanoseconds: Vec<u64>,
+    course: Vec<Part>,
+}
+
+/// Plays every candidate behind the controller's name; the best one counts and is recorded.
+fn play_best(job: &Job<'_>, recorder: Option<&mut Recorder>, bar: &indicatif::ProgressBar) -> Result<Played, Failure> {
+    let mut best = (f64::INFINITY, 0, None);
+    let count = candidate_count(job.controller);
+    if count == 1 {
+        return play_candidate(job, 0, recorder, bar);
+    }
+    for index in 0..count {
+        let outcome = play_candidate(job, index, None, bar)?;
+        let j = outcome.score.j.get();
+        if j < best.0 {
+            best = (j, index, Some(outcome));
+        }
+    }
+    match (recorder, best) {
+        (None, (_, _, Some(outcome))) => Ok(outcome),
+        (recorder, (_, index, _)) => play_candidate(job, index, recorder, bar),
+    }
+}
+
+/// Plays one candidate to its end.
+fn play_candidate(
+    job: &Job<'_>,
+    index: usize,
+    mut recorder: Option<&mut Recorder>,
+    bar: &indicatif::ProgressBar,
+) -> Result<Played, Failure> {
+    let Job { scenario, controller: name, seed } = *job;
+    let candidate = candidate(name, index, scenario, seed).map_err(|error| Failure::Input(error.to_string()))?;
+    let nanoseconds = Arc::new(Mutex::new(Vec::new()));
+    let timed = Timed { inner: candidate.controller, nanoseconds: Arc::clone(&nanoseconds) };
+    let mut run = Run::new(&candidate.scenario, Box::new(timed), seed);
     let mut ticks = 0;
     while let Some(tick) = run.advance() {
         if let Some(recorder) = recorder.as_deref_mut() {
@@ -120,28 +216,8 @@ fn play_one(
         }
     }
     bar.inc(ticks % PROGRESS_TICKS);
-    let mut nanoseconds = std::mem::take(&mut *nanoseconds.lock().unwrap_or_else(PoisonError::into_inner));
-    nanoseconds.sort_unstable();
-    let percentile = |percent: usize| nanoseconds.get(nanoseconds.len() * percent / 100).copied().unwrap_or_default();
-    let timing = Timing {
-        trace: scenario.load.name.clone(),
-        controller: name.to_owned(),
-        seed,
-        decision_ns_p50: percentile(50),
-        decision_ns_p99: percentile(99),
-        wall_s: watch.elapsed().as_secs_f64(),
-    };
-    let score = RunScore {
-        trace: scenario.load.name.clone(),
-        controller: name.to_owned(),
-        seed,
-        tiled: scenario.tiled(),
-        score: run.score(),
-        j_over_oracle: None,
-        j_over_oracle_n: None,
-        j_over_oracle_lead: None,
-    };
-    Ok((score, timing))
+    let nanoseconds = std::mem::take(&mut *nanoseconds.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(Played { score: run.score(), nanoseconds, course: run.course() })
 }
 
 /// A controller whose decisions are timed.
@@ -161,5 +237,9 @@ impl Controller for Timed {
         let taken = u64::try_from(watch.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds.lock().unwrap_or_else(PoisonError::into_inner).push(taken);
         action
+    }
+
+    fn restart(&mut self) {
+        self.inner.restart();
     }
 }

@@ -4,19 +4,29 @@ use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 
-use crate::simulate::summary::{RunScore, Summary};
+use crate::simulate::{
+    oracle::Oracle,
+    summary::{RunScore, Summary},
+};
 
 /// Marks the best value of a column.
 const BEST: &str = "*";
 
 /// A column: its head, the number it shows (the smaller the better), and how it is written.
-struct Column {
-    head: &'static str,
-    value: fn(&RunScore) -> Option<f64>,
-    write: fn(f64) -> String,
+pub(super) struct Column {
+    pub(super) head: &'static str,
+    pub(super) value: fn(&RunScore) -> Option<f64>,
+    pub(super) write: fn(f64) -> String,
 }
 
-const COLUMNS: [Column; 8] = [
+/// Only there when an oracle was among the controllers; means of ratios are geometric.
+const RATIOS: [Column; 3] = [
+    Column { head: "J/ORACLE-N", value: |run| run.j_over_oracle_n, write: |x| format!("{x:.3}") },
+    Column { head: "J/ORACLE", value: |run| run.j_over_oracle, write: |x| format!("{x:.3}") },
+    Column { head: "J/ORACLE-LEAD", value: |run| run.j_over_oracle_lead, write: |x| format!("{x:.3}") },
+];
+
+pub(super) const COLUMNS: [Column; 8] = [
     Column { head: "J $/DAY", value: |run| Some(per_day(run, run.score.j.get())), write: |x| format!("{x:.2}") },
     Column { head: "$/DAY", value: |run| Some(per_day(run, run.score.cost_usd.get())), write: |x| format!("{x:.2}") },
     Column { head: "OVER SLO", value: |run| run.score.violation_ratio, write: |x| format!("{:.2} %", x * 100.0) },
@@ -64,7 +74,8 @@ pub(super) fn render(summary: &Summary, controllers: &[String], out: Option<&Pat
 /// Who won, by how much, at what risk.
 fn sentence(summary: &Summary, controllers: &[String], tiled: bool, kind: &str) -> String {
     let j = |name: &String| summary.mean(name, tiled, COLUMNS[0].value);
-    let mut ranked: Vec<(&String, f64)> = controllers.iter().filter_map(|name| Some((name, j(name)?))).collect();
+    let compared = controllers.iter().filter(|name| competes(name) || controllers.len() == 1);
+    let mut ranked: Vec<(&String, f64)> = compared.filter_map(|name| Some((name, j(name)?))).collect();
     ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
     let late = |name: &String| summary.mean(name, tiled, |run| run.score.violation_ratio).unwrap_or(0.0) * 100.0;
     let cost = |name: &String| summary.mean(name, tiled, COLUMNS[1].value).unwrap_or(0.0);
@@ -90,14 +101,29 @@ fn sentence(summary: &Summary, controllers: &[String], tiled: bool, kind: &str) 
 /// One line per controller.
 fn scores(summary: &Summary, controllers: &[String], tiled: bool) -> String {
     let mut rows: Vec<Vec<String>> = controllers.iter().map(|name| vec![name.clone()]).collect();
-    for column in &COLUMNS {
-        let values: Vec<Option<f64>> = controllers.iter().map(|name| summary.mean(name, tiled, column.value)).collect();
-        for (row, cell) in rows.iter_mut().zip(marked(&values, column.write)) {
+    let mut heads = vec!["CONTROLLER"];
+    let ratios = RATIOS.iter().filter(|ratio| summary.runs.iter().any(|run| (ratio.value)(run).is_some()));
+    let ratios = ratios.map(|column| (column, true));
+    for (column, geometric) in COLUMNS.iter().map(|column| (column, false)).chain(ratios) {
+        let mean = |name: &String| {
+            if geometric {
+                summary.geometric_mean(name, tiled, column.value)
+            } else {
+                summary.mean(name, tiled, column.value)
+            }
+        };
+        let values: Vec<Option<f64>> = controllers.iter().map(mean).collect();
+        heads.push(column.head);
+        for (row, cell) in rows.iter_mut().zip(marked(controllers, &values, column.write)) {
             row.push(cell);
         }
     }
-    let heads: Vec<&str> = std::iter::once("CONTROLLER").chain(COLUMNS.iter().map(|column| column.head)).collect();
     table(&heads, rows)
+}
+
+/// Whether a controller is one that could be run: an oracle sees the future, and wins.
+fn competes(name: &str) -> bool {
+    Oracle::named(name).is_none()
 }
 
 /// One line per trace.
@@ -110,7 +136,7 @@ fn by_trace(summary: &Summary, controllers: &[String], traces: &[&str]) -> Strin
         };
         let of = |column: &Column| {
             let values: Vec<Option<f64>> = controllers.iter().map(|name| mean(name, column.value)).collect();
-            marked(&values, column.write)
+            marked(controllers, &values, column.write)
         };
         let mut row = vec![(*trace).to_owned()];
         row.extend(of(&COLUMNS[0]).into_iter().zip(of(&COLUMNS[2])).flat_map(|(j, late)| [j, late]));
@@ -121,22 +147,24 @@ fn by_trace(summary: &Summary, controllers: &[String], traces: &[&str]) -> Strin
     table(&heads, rows.collect())
 }
 
-/// Cells of a column, the best one marked; nothing is marked when all are equal.
-fn marked(values: &[Option<f64>], write: fn(f64) -> String) -> Vec<String> {
-    let texts: Vec<Option<String>> = values.iter().map(|value| value.map(write)).collect();
-    let best = values.iter().flatten().copied().min_by(f64::total_cmp).map(write);
-    let alike = texts.iter().all(|text| *text == best);
-    texts
-        .into_iter()
-        .map(|text| match text {
+/// Cells of a column, the best one of those that compete marked; nothing is marked when they are equal.
+pub(super) fn marked(controllers: &[String], values: &[Option<f64>], write: fn(f64) -> String) -> Vec<String> {
+    let compete: Vec<bool> = controllers.iter().map(|name| competes(name)).collect();
+    let competing = || values.iter().zip(&compete).filter(|(_, compete)| **compete).map(|(value, _)| *value);
+    let best = competing().flatten().min_by(f64::total_cmp).map(write);
+    let alike = competing().all(|value| value.map(write) == best);
+    values
+        .iter()
+        .zip(&compete)
+        .map(|(value, compete)| match value.map(write) {
             None => "–".to_owned(),
-            Some(text) if !alike && Some(&text) == best.as_ref() => format!("{text}{BEST}"),
+            Some(text) if !alike && *compete && Some(&text) == best.as_ref() => format!("{text}{BEST}"),
             Some(text) => format!("{text} "),
         })
         .collect()
 }
 
-fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(super) fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(heads.iter().map(ToString::to_string));
     for row in rows {

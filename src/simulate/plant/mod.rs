@@ -2,57 +2,52 @@
 //!
 //! It knows nothing of the decision model and shares no formula with it. Work per request grows near saturation, load
 //! balancing is uneven, neighbours take what a pod's request does not hold, pods take time to start and burn CPU when
-//! they do, running pods are resized with a delay, memory can be exhausted.
+//! they do, running pods are resized with a delay or not at all, memory can be exhausted, nodes can be full or lost.
 //!
 //! Invariant: deterministic; everything random belongs to a stream drawn before the run or to one pod.
 
+mod nodes;
+mod outlook;
 mod pod;
+mod queue;
+mod replicas;
+mod serve;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
-pub(super) use pod::{Pod, Sample, Size};
+use nodes::Nodes;
+pub(super) use pod::{Pod, Size};
+use queue::Waiting;
+use serve::Moment;
 
 use super::{
-    Action, PodAction, STEP_SECONDS, STEPS_PER_TICK, Scenario, Service, arrivals::Arrivals, latency::LatencyTable,
+    HISTORY, STEP_SECONDS, STEPS_PER_TICK, Scenario, Service,
+    arrivals::Arrivals,
+    latency::LatencyTable,
     whole,
+    world::{CountOrShare, Event, Faults, What},
 };
-use crate::{
-    decide::{ContainerSize, Decision},
-    policy::ResizeStrategy,
-    units::Cores,
-};
+use crate::{decide::Resources, policy::ResizeStrategy, units::Bytes};
 
-/// Name of the only container.
+/// Name of the container that serves.
 pub(super) const CONTAINER: &str = "app";
-/// Steps of request metrics that are kept: a window and the lag before it.
-const HISTORY: usize = 9;
-/// A pod that leaves is paid for until its connections have drained.
-const DRAIN_SECONDS: f64 = 30.0;
-/// What a pod gets beyond its request when its neighbours are idle.
-const NEIGHBOUR_STRETCH: f64 = 0.4;
-/// Work per request grows by this share as a pod saturates (cache misses, context switches, collection).
-const SATURATION_COST: f64 = 0.15;
-/// Clients give up after this long: more work than that never waits in a pod.
-const PATIENCE_SECONDS: f64 = 10.0;
-/// A share of requests is never judged at a higher utilization than this; beyond it there is a backlog.
-const JUDGED_UTILIZATION: f64 = 0.995;
 /// Sizes closer than this are the same.
 const SAME_SIZE: f64 = 1e-6;
 
 /// What happened in one step.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Step {
-    /// Requests that arrived.
+    /// Requests, or items of the queue, that arrived.
     pub(super) requests: f64,
-    /// Requests over the objective.
+    /// Requests over the objective; of a queue: items that became late.
     pub(super) over: f64,
     /// Work that arrived, in cores, at low-load cost.
     pub(super) demand: f64,
     /// Work left waiting, in core-seconds.
     pub(super) backlog: f64,
-    /// CPU requests of ready pods beyond their idle cost, in cores.
+    /// CPU requests of ready pods beyond their idle cost, in cores: the container that serves.
     pub(super) capacity: f64,
     /// Mean capacity and utilization of a pod, for the shape of the latency.
     pub(super) pod_capacity: f64,
@@ -84,7 +79,14 @@ pub(super) struct Counts {
 pub(super) struct Plant {
     pub(super) service: Service,
     pub(super) pods: Vec<Pod>,
-    pub(super) template: Size,
+    /// Names of the containers, in the order of the pod spec.
+    pub(super) names: Vec<Arc<str>>,
+    /// Their sizes in the pod template.
+    pub(super) template: Vec<Size>,
+    /// Generation of the template.
+    pub(super) generation: u64,
+    /// Whether pods of an older template are being replaced.
+    pub(super) rolling: bool,
     pub(super) latency: LatencyTable,
     pub(super) counts: Counts,
     /// The last steps, oldest first.
@@ -93,44 +95,62 @@ pub(super) struct Plant {
     pub(super) desired: u32,
     /// Start times of pods that became ready since they were last looked at.
     pub(super) started: Vec<f64>,
-    /// Kills since they were last looked at, and the limit of the last one.
-    pub(super) killed: (u32, Option<crate::units::Bytes>),
+    /// Kills since they were last looked at, and the limit of the last one, by container.
+    pub(super) killed: Vec<(u32, Option<Bytes>)>,
+    pub(super) faults: Faults,
+    pub(super) seed: u64,
+    deadline: Option<f64>,
+    waiting: Waiting,
+    events: Vec<Event>,
+    nodes: Nodes,
+    max_unavailable: Option<CountOrShare>,
+    factors: (f64, f64),
+    downstream_latency: Option<LatencyTable>,
+    downstream_backlog: f64,
     core_second: f64,
     gib_second: f64,
     resize: ResizeStrategy,
-    new_size: Size,
+    new_sizes: Arc<[Size]>,
     /// Pods that drain, with the end of it.
     draining: Vec<(f64, Pod)>,
     arrivals: Arrivals,
     step: usize,
-    seed: u64,
     created: u64,
 }
 
 impl Plant {
     pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
         let service = scenario.service.clone();
-        let cpu = service.request_cores.get();
-        let template = Size {
-            cpu,
-            cpu_limit: service.cpu_limit_ratio.map(|ratio| cpu * ratio),
-            memory: service.request_memory,
-            memory_limit: Some(service.request_memory),
-        };
+        let (names, template) = containers(&service);
         let prices = scenario.policy.prices;
+        let world = &scenario.world;
         let mut plant = Self {
             latency: LatencyTable::new(service.work.get(), service.objective.get()),
+            downstream_latency: service
+                .downstream
+                .map(|behind| LatencyTable::new(behind.latency.get(), service.objective.get())),
+            downstream_backlog: 0.0,
             pods: Vec::new(),
+            new_sizes: template.clone().into(),
+            killed: vec![(0, None); names.len()],
+            names,
             template,
+            generation: 1,
+            rolling: false,
             counts: Counts::default(),
             history: VecDeque::with_capacity(HISTORY),
             desired: 0,
             started: Vec::new(),
-            killed: (0, None),
+            faults: Faults::default(),
+            deadline: world.queue.map(|queue| queue.deadline.get()),
+            waiting: Waiting::default(),
+            events: world.events.clone(),
+            nodes: Nodes::new(&world.nodes),
+            max_unavailable: world.max_unavailable,
+            factors: (1.0, 1.0),
             core_second: prices.core_hour.get() / 3600.0,
             gib_second: prices.gib_hour.get() / 3600.0,
             resize: scenario.policy.resize.strategy,
-            new_size: template,
             draining: Vec::new(),
             arrivals: Arrivals::draw(scenario, seed),
             step: 0,
@@ -147,16 +167,16 @@ impl Plant {
         const LONG_READY: f64 = -3600.0;
         let first = &self.arrivals.requests[..self.arrivals.requests.len().min(12)];
         let rate = first.iter().sum::<f64>() / (first.len().max(1) as f64 * STEP_SECONDS);
-        let pods = (rate * self.service.work.get() / (0.7 * self.template.cpu)).ceil();
+        let pods = (rate * self.service.work.get() / (0.7 * self.template[0].cpu)).ceil();
         let range = scenario.policy.replicas;
-        let count = u32::try_from(whole(pods)).unwrap_or(u32::MAX).clamp(range.min.0, range.max.0);
-        for _ in 0..count {
-            let mut pod = self.create();
-            pod.born_at = LONG_READY;
-            pod.ready_at = LONG_READY;
-            self.pods.push(pod);
+        let needed = u32::try_from(whole(pods)).unwrap_or(u32::MAX).clamp(range.min.0, range.max.0);
+        self.desired = scenario.world.initial.map_or(needed, |pods| pods.0);
+        self.reconcile();
+        self.nodes.schedule(0.0, &mut self.pods, &[]);
+        for pod in self.pods.iter_mut().filter(|pod| pod.node.is_some()) {
+            pod.settle_in(LONG_READY);
         }
-        self.desired = count;
+        self.counts = Counts::default();
     }
 
     /// Seconds since the start of the run.
@@ -180,81 +200,26 @@ impl Plant {
         self.draining.len()
     }
 
-    fn create(&mut self) -> Pod {
-        self.created += 1;
-        Pod::create(self.created, self.seed, self.now(), self.new_size, &self.service)
-    }
-
     /// Pods that drain, as the API server still lists them.
     pub(super) fn draining(&self) -> impl Iterator<Item = &Pod> {
         self.draining.iter().map(|(_, pod)| pod)
     }
 
-    /// Carries out what a controller does: the count through `/scale`, sizes as the action says.
-    pub(super) fn apply(&mut self, action: &Action) {
-        let decision = &action.decision;
-        self.scale(decision.replicas.0);
-        match &action.pods {
-            PodAction::InPlace => {
-                let steady = self.size_in(&decision.containers);
-                let running = boosted(steady, decision);
-                if self.resize == ResizeStrategy::InPlaceOnly {
-                    for pod in &mut self.pods {
-                        self.counts.resizes += u64::from(pod.resize(self.step as f64 * STEP_SECONDS, running));
-                    }
-                }
-                self.new_size = steady;
-            }
-            PodAction::NewPods(sizes) => self.new_size = self.size_in(sizes),
-            PodAction::Update { new_pods, evict, resize } => {
-                self.new_size = self.size_in(new_pods);
-                for (id, sizes) in resize {
-                    let size = self.size_in(sizes);
-                    let now = self.now();
-                    if let Some(pod) = self.pods.iter_mut().find(|pod| pod.id == *id) {
-                        self.counts.resizes += u64::from(pod.resize(now, size));
-                    }
-                }
-                self.evict(evict);
-            }
-        }
-        while self.pods.len() < self.desired as usize {
-            let pod = self.create();
-            self.pods.push(pod);
-            self.counts.starts += 1;
-        }
+    /// Whether a controller will be gone for a while.
+    pub(super) fn may_lose_its_controller(&self) -> bool {
+        self.events.iter().any(|event| matches!(event.what, What::ControllerRestart { .. }))
     }
 
-    /// The size that a list of containers means; what it does not name is the template's.
-    fn size_in(&self, containers: &[ContainerSize]) -> Size {
-        let container = containers.iter().find(|container| container.name == CONTAINER);
-        container.map_or(self.template, |wanted| Size {
-            cpu: wanted.requests.cpu_cores.map_or(self.template.cpu, Cores::get),
-            cpu_limit: wanted.limits.cpu_cores.map(Cores::get),
-            memory: wanted.requests.memory_bytes.unwrap_or(self.template.memory),
-            memory_limit: wanted.limits.memory_bytes,
-        })
+    /// Allocatable of the largest node.
+    pub(super) fn largest_node(&self) -> Resources {
+        self.nodes.largest().unwrap_or(nodes::ENDLESS)
     }
 
-    /// Removes pods as a `ReplicaSet` does: unready first, then the youngest.
-    fn scale(&mut self, replicas: u32) {
-        let now = self.now();
-        self.desired = replicas;
-        let keep = replicas as usize;
-        if self.pods.len() > keep {
-            self.pods.sort_by(|a, b| a.ready_at.total_cmp(&b.ready_at));
-            self.draining.extend(self.pods.drain(keep..).map(|pod| (now + DRAIN_SECONDS, pod)));
-        }
-    }
-
-    fn evict(&mut self, evict: &[u64]) {
-        let end = self.now() + DRAIN_SECONDS;
-        for id in evict {
-            if let Some(at) = self.pods.iter().position(|pod| pod.id == *id) {
-                self.draining.push((end, self.pods.remove(at)));
-                self.counts.evictions += 1;
-            }
-        }
+    /// Waiting items and those in flight, a second or two ago; none without a queue.
+    pub(super) fn queue(&self) -> Option<(f64, f64)> {
+        /// A queue is read 1 to 2 s late.
+        const AGE_SECONDS: f64 = 1.5;
+        self.deadline.map(|_| self.waiting.seen(1.0 - AGE_SECONDS / STEP_SECONDS))
     }
 
     /// Plays one step.
@@ -262,19 +227,32 @@ impl Plant {
         let now = self.now();
         // What changes over minutes is looked at once a tick: half of the plant's time would go there.
         let tick = self.step.is_multiple_of(STEPS_PER_TICK);
-        for pod in &mut self.pods {
-            pod.settle(now);
-            if tick {
+        for what in self.faults.pass(&self.events, now) {
+            self.happen(what);
+        }
+        self.settle_resizes(now);
+        if tick {
+            self.bury(now);
+            self.reconcile();
+            for pod in &mut self.pods {
                 pod.drift();
             }
         }
+        self.nodes.schedule(now, &mut self.pods, &self.draining);
         let mut step = Step {
             requests: self.arrivals.requests[self.step],
             recorded: !self.arrivals.gap[self.step],
             ..Step::default()
         };
-        step.demand = step.requests * self.service.work.get() / STEP_SECONDS;
-        self.serve(now, tick, &mut step);
+        let stretch = 1.0 + self.service.contention * self.arrivals.idle_neighbours[self.step];
+        let moment = Moment { now, stretch, tick };
+        match self.deadline {
+            Some(deadline) => self.work_off(moment, deadline, &mut step),
+            None => self.serve(moment, &mut step),
+        }
+        if tick {
+            self.kill(now);
+        }
         self.pay(now, &mut step);
         self.step += 1;
         let (before, after) = (now, self.now());
@@ -288,111 +266,61 @@ impl Plant {
         step
     }
 
-    /// Spreads the step's requests over the ready pods.
-    fn serve(&mut self, now: f64, tick: bool, step: &mut Step) {
-        let stretch = 1.0 + NEIGHBOUR_STRETCH * self.arrivals.idle_neighbours[self.step];
-        let (mut weights, mut ready) = (0.0, 0.0);
-        for pod in self.pods.iter().filter(|pod| pod.is_ready(now)) {
-            weights += pod.weight();
-            ready += 1.0;
-        }
-        if ready == 0.0 {
-            step.over = step.requests;
-            return;
-        }
-        let mut kills = 0;
-        for pod in self.pods.iter_mut().filter(|pod| pod.is_ready(now)) {
-            let requests = step.requests * pod.weight() / weights;
-            let served = serve_pod(pod, requests, now, stretch, &self.service, &self.latency);
-            step.over += served.over;
-            step.backlog += pod.backlog;
-            step.capacity += (pod.size.cpu - self.service.idle.get()).max(0.0);
-            step.pod_capacity += served.capacity / ready;
-            step.pod_utilization += served.utilization / ready;
-            if tick {
-                pod.fill(now, requests / STEP_SECONDS, &self.service);
+    /// Containers over their memory limit are killed, those that start included.
+    fn kill(&mut self, now: f64) {
+        for pod in &mut self.pods {
+            if !pod.runs(now) {
+                continue;
             }
-            pod.record(Sample { memory: pod.memory, ..served.sample });
-            if let Some(limit) = pod.size.memory_limit.filter(|limit| pod.memory > limit.as_f64()) {
-                kills += 1;
-                self.killed.1 = Some(limit);
-                pod.restart(now, &self.service);
+            if !pod.is_ready(now) {
+                pod.fill(now, 0.0, 0.0, &self.service);
+            }
+            if let Some((kills, container, limit)) = pod.kill_over_limit(now, &self.service) {
+                self.counts.oom_kills += u64::from(kills);
+                self.killed[container].0 += kills;
+                self.killed[container].1 = Some(limit);
             }
         }
-        self.killed.0 += kills;
-        self.counts.oom_kills += u64::from(kills);
     }
 
     /// Charges requests from a pod's creation to the end of its drain.
     fn pay(&mut self, now: f64, step: &mut Step) {
         self.draining.retain(|pod| pod.0 > now);
-        let running = self.pods.iter().map(|pod| (pod.size.cpu, pod.size.memory.gib()));
-        let draining = self.draining.iter().map(|(_, pod)| (pod.size.cpu, pod.size.memory.gib()));
-        let (cores, gib) = running.chain(draining).fold((0.0, 0.0), |sum, pod| (sum.0 + pod.0, sum.1 + pod.1));
+        let pods = self.pods.iter().chain(self.draining.iter().map(|(_, pod)| pod));
+        let (cores, gib) = pods.map(Pod::paid).fold((0.0, 0.0), |sum, pod| (sum.0 + pod.0, sum.1 + pod.1));
         step.paid_cores = cores;
         step.cost = STEP_SECONDS * (cores * self.core_second + gib * self.gib_second);
     }
 }
 
-/// What became of a pod's requests in one step.
-struct Served {
-    over: f64,
-    capacity: f64,
-    utilization: f64,
-    sample: Sample,
-}
-
-/// One pod, one step: what it serves, what waits, which share is late.
-fn serve_pod(
-    pod: &mut Pod,
-    requests: f64,
-    now: f64,
-    stretch: f64,
-    service: &Service,
-    latency: &LatencyTable,
-) -> Served {
-    let idle = service.idle.get();
-    let capacity = pod.capacity(now, stretch).max(1e-3);
-    let available = (capacity - idle).max(1e-3);
-    let nominal = requests * service.work.get() / STEP_SECONDS;
-    let fullness = (nominal / available).min(1.0);
-    let demand = nominal * (1.0 + SATURATION_COST * fullness * fullness);
-    let wanted = demand + pod.backlog / STEP_SECONDS;
-    let served = wanted.min(available);
-    let waiting = (wanted - served) * STEP_SECONDS;
-    let delay = waiting / available;
-    pod.backlog = waiting.min(available * PATIENCE_SECONDS);
-    let utilization = (demand + idle) / capacity;
-    let objective = service.objective.get();
-    let share = if delay > objective {
-        1.0
-    } else {
-        latency.share_over(capacity, utilization.min(JUDGED_UTILIZATION)).max(delay / objective)
-    };
-    let cpu = capacity.min(idle + served + pod.start_burn(now));
-    let short = wanted > available;
-    Served {
-        over: share * requests,
-        capacity,
-        utilization: utilization.min(JUDGED_UTILIZATION),
-        sample: Sample { cpu, memory: 0.0, short },
+/// Names and template sizes of a service's containers.
+fn containers(service: &Service) -> (Vec<Arc<str>>, Vec<Size>) {
+    let cpu = service.request_cores.get();
+    let mut names: Vec<Arc<str>> = vec![CONTAINER.into()];
+    let mut sizes = vec![Size {
+        cpu,
+        cpu_limit: service.cpu_limit_ratio.map(|ratio| cpu * ratio),
+        memory: service.request_memory,
+        memory_limit: Some(service.request_memory),
+    }];
+    for sidecar in &service.sidecars {
+        names.push(sidecar.name.as_str().into());
+        sizes.push(Size {
+            cpu: sidecar.request_cores.get(),
+            cpu_limit: None,
+            memory: sidecar.request_memory,
+            memory_limit: Some(sidecar.request_memory),
+        });
     }
-}
-
-/// What running pods get while a boost lasts.
-fn boosted(steady: Size, decision: &Decision) -> Size {
-    let boost = decision.boost.as_ref().and_then(|boost| boost.containers.iter().find(|c| c.name == CONTAINER));
-    boost.map_or(steady, |boost| Size {
-        cpu: boost.cpu_cores.get(),
-        cpu_limit: steady.cpu_limit.map(|limit| limit * boost.cpu_cores.get() / steady.cpu),
-        ..steady
-    })
+    (names, sizes)
 }
 
 /// Whether a resize is worth a request to the API server.
-fn differ(a: &Size, b: &Size) -> bool {
-    (a.cpu - b.cpu).abs() > SAME_SIZE * b.cpu
-        || a.memory != b.memory
-        || a.memory_limit != b.memory_limit
-        || a.cpu_limit.is_some() != b.cpu_limit.is_some()
+fn differ(a: &[Size], b: &[Size]) -> bool {
+    a.iter().zip(b).any(|(a, b)| {
+        (a.cpu - b.cpu).abs() > SAME_SIZE * b.cpu
+            || a.memory != b.memory
+            || a.memory_limit != b.memory_limit
+            || a.cpu_limit.is_some() != b.cpu_limit.is_some()
+    })
 }

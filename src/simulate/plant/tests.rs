@@ -2,17 +2,24 @@
 
 use super::*;
 use crate::{
-    decide::{Boost, BoostSize, ContainerSize, Explain, Reason, Resources},
-    simulate::{Load, TraceOptions, metrics::instant},
-    units::{Bytes, Cores, Replicas, Seconds},
+    decide::{Boost, BoostSize, ContainerSize, Decision, Explain, Reason, ResizeState, Resources},
+    simulate::{Action, Load, NodePool, PodAction, TraceOptions, World, metrics::instant, world::Queue},
+    units::{Cores, Replicas, Seconds},
 };
 
 /// A constant load of `cores` of work for `hours`.
 fn plant(cores: f64, hours: f64) -> Plant {
+    plant_in(cores, hours, World::default(), |_| {})
+}
+
+/// The same in a world, with a service that is changed.
+fn plant_in(cores: f64, hours: f64, world: World, change: impl FnOnce(&mut Service)) -> Plant {
     let load = Load::read("flat.csv", &b"timestamp_s,rps\n0,1\n3600,1\n"[..], None).expect("a load");
     let mut scenario = Scenario::from_trace(load, TraceOptions::default());
     scenario.duration = Seconds(hours * 3600.0);
     scenario.peak_cores = Cores(cores);
+    scenario.world = world;
+    change(&mut scenario.service);
     Plant::new(&scenario, 1)
 }
 
@@ -86,13 +93,15 @@ fn running_pods_are_resized_in_place_within_seconds_and_memory_never_below_use()
     play(&mut plant, 3);
     let pods = plant.desired;
     plant.apply(&decision(pods, 2.0, Bytes::GIB, None));
-    assert!(plant.pods.iter().all(|pod| pod.size.cpu == 1.0));
+    assert!(plant.pods.iter().all(|pod| pod.containers[0].size.cpu == 1.0));
     play(&mut plant, 60);
-    assert!(plant.pods.iter().all(|pod| pod.size.cpu == 2.0));
+    assert!(plant.pods.iter().all(|pod| pod.containers[0].size.cpu == 2.0));
     plant.apply(&decision(pods, 0.5, 64 * Bytes::MIB, None));
     play(&mut plant, 12);
     let used = 300.0 * Bytes::MIB as f64;
-    assert!(plant.pods.iter().all(|pod| pod.size.cpu == 0.5 && pod.size.memory.as_f64() > used));
+    assert!(
+        plant.pods.iter().all(|pod| pod.containers[0].size.cpu == 0.5 && pod.containers[0].size.memory.as_f64() > used)
+    );
     assert_eq!(plant.counts.oom_kills, 0);
 }
 
@@ -102,7 +111,7 @@ fn a_boost_is_for_running_pods_and_the_steady_size_for_new_ones() {
     let before = plant.pods.len();
     plant.apply(&decision(u32::try_from(before).expect("few pods") + 2, 1.0, Bytes::GIB, Some(1.8)));
     play(&mut plant, 60);
-    let sizes: Vec<f64> = plant.pods.iter().map(|pod| pod.size.cpu).collect();
+    let sizes: Vec<f64> = plant.pods.iter().map(|pod| pod.containers[0].size.cpu).collect();
     assert_eq!(sizes[..before], vec![1.8; before]);
     assert_eq!(sizes[before..], [1.0, 1.0]);
 }
@@ -113,7 +122,7 @@ fn a_pod_above_its_memory_limit_is_killed_and_starts_again() {
     plant.apply(&decision(40, 1.0, 200 * Bytes::MIB, None));
     play(&mut plant, 60);
     assert!(plant.counts.oom_kills > 0);
-    assert_eq!(plant.killed.1, Some(Bytes(200 * Bytes::MIB)));
+    assert_eq!(plant.killed[0].1, Some(Bytes(200 * Bytes::MIB)));
 }
 
 #[test]
@@ -138,7 +147,170 @@ fn evicted_pods_are_made_anew_in_the_new_size_and_one_pod_is_resized_by_its_numb
     assert_eq!((plant.pods.len(), plant.counts.evictions, plant.counts.resizes), (before, 1, 1));
     assert!(plant.pods.iter().all(|pod| pod.id != first));
     play(&mut plant, 60);
-    let large = |pod: &&Pod| pod.size.cpu == 1.5;
+    let large = |pod: &&Pod| pod.containers[0].size.cpu == 1.5;
     assert_eq!(plant.pods.iter().filter(large).count(), 2);
-    assert!(plant.pods.iter().any(|pod| pod.id == second && pod.size.cpu == 1.5));
+    assert!(plant.pods.iter().any(|pod| pod.id == second && pod.containers[0].size.cpu == 1.5));
+}
+
+/// Nodes of four cores and 16 GiB.
+fn small_nodes(count: u32, max: u32) -> World {
+    let pool = NodePool { cpu: Cores(4.0), memory: Bytes(16 * Bytes::GIB), count, max, provisioning: Seconds(90.0) };
+    World { nodes: vec![pool], ..World::default() }
+}
+
+fn waiting_for_a_node(plant: &Plant) -> usize {
+    plant.pods.iter().filter(|pod| pod.node.is_none()).count()
+}
+
+#[test]
+fn pods_wait_for_room_and_nodes_come_as_far_as_they_may() {
+    let mut plant = plant_in(2.0, 1.0, small_nodes(2, 3), |_| {});
+    plant.apply(&decision(14, 1.0, Bytes::GIB, None));
+    play(&mut plant, 2);
+    assert_eq!((plant.pods.len(), waiting_for_a_node(&plant)), (14, 6));
+    play(&mut plant, 20);
+    assert_eq!(waiting_for_a_node(&plant), 2);
+    play(&mut plant, 40);
+    assert_eq!(plant.ready().count(), 12);
+    // Draining pods hold their place until they are gone.
+    plant.apply(&decision(4, 1.0, Bytes::GIB, None));
+    assert_eq!((plant.pods.len(), waiting_for_a_node(&plant), plant.terminating()), (4, 0, 8));
+}
+
+#[test]
+fn a_lost_node_fails_its_requests_until_it_is_noticed_and_its_pods_come_back_elsewhere() {
+    let mut world = small_nodes(2, 2);
+    world.events = vec![Event { at: Seconds(600.0), what: What::NodeLoss { count: 1 } }];
+    world.initial = Some(Replicas(4));
+    let mut plant = plant_in(1.0, 1.0, world, |_| {});
+    assert!(play(&mut plant, 120) < 0.01);
+    let blind = play(&mut plant, 8);
+    assert!((0.3..0.7).contains(&blind), "{blind}");
+    play(&mut plant, 40);
+    assert_eq!((plant.ready().count(), waiting_for_a_node(&plant)), (4, 0));
+    assert!(play(&mut plant, 120) < 0.01);
+}
+
+#[test]
+fn a_resize_waits_for_room_and_what_no_node_can_take_is_infeasible() {
+    let mut world = small_nodes(1, 1);
+    world.initial = Some(Replicas(3));
+    let mut plant = plant_in(1.0, 1.0, world, |_| {});
+    plant.apply(&decision(3, 1.6, Bytes::GIB, None));
+    play(&mut plant, 30);
+    let sizes: Vec<f64> = plant.pods.iter().map(|pod| pod.containers[0].size.cpu).collect();
+    assert!(sizes.iter().sum::<f64>() <= 4.0 && sizes.contains(&1.6), "{sizes:?}");
+    assert!(plant.pods.iter().any(|pod| pod.resize_state() == ResizeState::Deferred));
+    plant.apply(&decision(3, 5.0, Bytes::GIB, None));
+    play(&mut plant, 30);
+    assert!(plant.pods.iter().all(|pod| pod.resize_state() == ResizeState::Infeasible));
+}
+
+#[test]
+fn a_rollout_replaces_pods_step_by_step_and_costs_what_it_costs() {
+    let mut world = World { initial: Some(Replicas(8)), ..World::default() };
+    let what = What::Rollout { work_factor: 1.5, memory_factor: 1.0 };
+    world.events = vec![Event { at: Seconds(60.0), what }];
+    let mut plant = plant_in(2.0, 1.0, world, |_| {});
+    play(&mut plant, 12);
+    let before = plant.step().demand;
+    let mut fewest = 8;
+    for _ in 0..60 {
+        plant.step();
+        assert!(plant.pods.len() <= 10);
+        fewest = fewest.min(plant.ready().count());
+    }
+    assert_eq!(fewest, 6);
+    assert!(plant.pods.iter().all(|pod| pod.template == 2) && !plant.rolling);
+    assert!((plant.step().demand / before - 1.5).abs() < 0.3);
+}
+
+#[test]
+fn an_eviction_beyond_the_disruption_budget_is_refused() {
+    let world = World { max_unavailable: Some(CountOrShare::Count(1)), initial: Some(Replicas(5)), ..World::default() };
+    let mut plant = plant_in(2.0, 1.0, world, |_| {});
+    let Action { decision, .. } = decision(5, 1.0, Bytes::GIB, None);
+    let evict: Vec<u64> = plant.pods.iter().map(|pod| pod.id).collect();
+    plant.apply(&Action { decision, pods: PodAction::Update { new_pods: Vec::new(), evict, resize: Vec::new() } });
+    assert_eq!((plant.counts.evictions, plant.ready().count(), plant.pods.len()), (1, 4, 5));
+}
+
+#[test]
+fn a_refusing_api_server_changes_nothing() {
+    let lasts = Seconds(60.0);
+    let events = vec![Event { at: Seconds(0.0), what: What::ApiRefusal { lasts } }];
+    let mut plant = plant_in(2.0, 1.0, World { events, ..World::default() }, |_| {});
+    plant.step();
+    let before = plant.pods.len();
+    plant.apply(&decision(20, 2.0, Bytes::GIB, None));
+    assert_eq!((plant.pods.len(), plant.counts.resizes), (before, 0));
+    play(&mut plant, 12);
+    plant.apply(&decision(20, 1.0, Bytes::GIB, None));
+    assert_eq!(plant.pods.len(), 20);
+}
+
+#[test]
+fn the_container_with_the_least_room_decides_and_a_leak_ends_in_a_kill() {
+    use crate::simulate::Sidecar;
+    let sidecar = |cores| Sidecar {
+        name: "proxy".to_owned(),
+        work: Seconds(0.005),
+        idle: Cores(0.01),
+        memory: Bytes(64 * Bytes::MIB),
+        request_cores: Cores(cores),
+        request_memory: Bytes(128 * Bytes::MIB),
+    };
+    let world = World { initial: Some(Replicas(5)), ..World::default() };
+    let late = |cores| {
+        let mut plant = plant_in(2.0, 1.0, world.clone(), |service| service.sidecars = vec![sidecar(cores)]);
+        play(&mut plant, 200)
+    };
+    let (wide, narrow) = (late(0.6), late(0.1));
+    assert!(wide < 0.02 && narrow > 0.5, "{wide} {narrow}");
+    let leak = |service: &mut Service| service.memory_leak_per_hour = Bytes(2 * Bytes::GIB);
+    let mut plant = plant_in(2.0, 1.0, world.clone(), leak);
+    play(&mut plant, 600);
+    assert_eq!(plant.counts.oom_kills, 10, "five pods, twice in 50 minutes");
+}
+
+#[test]
+fn a_peak_at_the_start_kills_again_and_again_with_growing_pauses() {
+    let world = World { initial: Some(Replicas(2)), ..World::default() };
+    let mut plant = plant_in(0.5, 1.0, world, |service| service.memory_start_peak = Bytes(Bytes::GIB));
+    plant.apply(&decision(3, 1.0, Bytes::GIB, None));
+    play(&mut plant, 240);
+    assert!((5..=10).contains(&plant.counts.oom_kills), "{}", plant.counts.oom_kills);
+    assert_eq!(plant.ready().count(), 2);
+}
+
+#[test]
+fn what_is_behind_the_service_is_not_bought_with_pods() {
+    use crate::simulate::Downstream;
+    let behind = |service: &mut Service| {
+        service.downstream = Some(Downstream { rps: 180.0, latency: Seconds(0.01) });
+    };
+    let late = |pods| {
+        let world = World { initial: Some(Replicas(pods)), ..World::default() };
+        play(&mut plant_in(2.0, 1.0, world, behind), 600)
+    };
+    let (few, many) = (late(5), late(40));
+    assert!(few > 0.5 && many > 0.5, "{few} {many}");
+}
+
+#[test]
+fn a_queue_keeps_what_cannot_be_done_yet_and_tells_what_is_late() {
+    let queue = |deadline| World {
+        queue: Some(Queue { deadline: Seconds(deadline) }),
+        initial: Some(Replicas(2)),
+        ..World::default()
+    };
+    let mut plant = plant_in(4.0, 1.0, queue(60.0), |_| {});
+    play(&mut plant, 60);
+    let (waiting, in_flight) = plant.queue().expect("there is a queue");
+    assert!(waiting > 10_000.0 && (1.0..4.0).contains(&in_flight), "{waiting} {in_flight}");
+    assert!(play(&mut plant, 60) > 0.3);
+    plant.apply(&decision(20, 1.0, Bytes::GIB, None));
+    play(&mut plant, 120);
+    assert!(plant.queue().expect("there is a queue").0 < 1.0);
+    assert_eq!(play(&mut plant, 60), 0.0);
 }

@@ -1,12 +1,21 @@
-//! A scenario: a load, a service, a policy, a time.
+//! A scenario: a load, a service, a policy, a world, a time. Made of a bare recorded load, or read from a file.
+
+mod file;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use std::collections::BTreeMap;
 
-use super::{Load, Service};
+pub use file::ScenarioFile;
+
+use super::{Load, Queue, Service, World};
 use crate::{
     policy::{
-        Behavior, ContainerRule, ContainerRules, LatencyObjective, Levers, Limits, Mode, Objective, OnAbsent, OnRival,
-        Policy, PolicyKey, Preference, Prices, ReplicaRange, ResizeRules, ResizeStrategy, Role, Signal, Source, Target,
+        BacklogObjective, Behavior, ContainerRule, ContainerRules, LatencyObjective, Levers, Limits, Mode, Objective,
+        OnAbsent, OnRival, Policy, PolicyKey, Preference, Prices, ReplicaRange, ResizeRules, ResizeStrategy, Role,
+        Signal, Source, Target,
     },
     units::{Bytes, Cores, Replicas, Seconds},
 };
@@ -29,6 +38,12 @@ pub struct Scenario {
     pub duration: Seconds,
     /// The part at the beginning that is not scored.
     pub warmup: Seconds,
+    /// What surrounds the service.
+    pub world: World,
+    /// What happens in it and what is to be seen, in a sentence or two.
+    pub description: String,
+    /// Controllers that it asks for; empty: whichever the caller chooses.
+    pub controllers: Vec<String>,
 }
 
 /// What can be chosen about a bare recorded load.
@@ -55,8 +70,13 @@ impl Scenario {
     /// within 20 times the work, 30 s to start, 2..60 replicas that begin with 1 core and 1 GiB.
     #[must_use]
     pub fn from_trace(load: Load, options: TraceOptions) -> Self {
-        let mut service = Service::default();
-        let mut policy = options.policy.unwrap_or_else(|| default_policy(&load.name, &service));
+        let duration = SHORTEST.max(Seconds(load.length_seconds()));
+        Self::of(load, Service::default(), options, duration)
+    }
+
+    /// A load met by a service for some time. A policy that is given sets the service's objective.
+    fn of(load: Load, mut service: Service, options: TraceOptions, duration: Seconds) -> Self {
+        let mut policy = options.policy.unwrap_or_else(|| policy_of(&load.name, &service, None));
         if let Some(latency) = &policy.objective.latency {
             service.objective = latency.target;
             service.quantile = latency.objective;
@@ -65,8 +85,17 @@ impl Scenario {
         if let Some(prices) = options.prices {
             policy.prices = prices;
         }
-        let duration = SHORTEST.max(Seconds(load.length_seconds()));
-        Self { load, service, policy, peak_cores: options.peak_cores, duration, warmup: options.warmup }
+        Self {
+            load,
+            service,
+            policy,
+            peak_cores: options.peak_cores,
+            duration,
+            warmup: options.warmup,
+            world: World::default(),
+            description: String::new(),
+            controllers: Vec::new(),
+        }
     }
 
     /// Whether the load is shorter than the scenario and therefore repeated.
@@ -75,8 +104,9 @@ impl Scenario {
     }
 }
 
-/// The policy of a bare trace: all levers, the service's latency objective, a request rate and a latency as signals.
-fn default_policy(name: &str, service: &Service) -> Policy {
+/// The policy of a bare trace: all levers, the service's latency objective, a request rate and a latency as signals. With
+/// a queue: what waits is drained within its deadline, and the backlog is the signal.
+fn policy_of(name: &str, service: &Service, queue: Option<Queue>) -> Policy {
     let signal = |name: &str, role, query: &str| Signal {
         name: name.to_owned(),
         role,
@@ -90,12 +120,12 @@ fn default_policy(name: &str, service: &Service) -> Policy {
         mode: Mode::Auto,
         levers: Levers::ALL,
         objective: Objective {
-            latency: Some(LatencyObjective {
+            latency: queue.is_none().then(|| LatencyObjective {
                 signal: "latency".to_owned(),
                 target: service.objective,
                 objective: service.quantile,
             }),
-            backlog: None,
+            backlog: queue.map(|queue| BacklogObjective { signal: "queue".to_owned(), drain_within: queue.deadline }),
             utilization: 0.7,
             utilization_given: false,
             preference: Preference::Balanced,
@@ -111,10 +141,15 @@ fn default_policy(name: &str, service: &Service) -> Policy {
                 limits: Limits::Proportional,
             },
         },
-        signals: vec![
-            signal("requests", Role::Demand, "sum(rate(http_requests_total[30s]))"),
-            signal("latency", Role::Latency, "histogram_quantile(0.99, sum(rate(http_duration_seconds[30s])))"),
-        ],
+        signals: if queue.is_some() {
+            let waiting = signal("queue", Role::Backlog, "sum(queue_messages)");
+            vec![Signal { survives_zero: true, ..waiting }]
+        } else {
+            vec![
+                signal("requests", Role::Demand, "sum(rate(http_requests_total[30s]))"),
+                signal("latency", Role::Latency, "histogram_quantile(0.99, sum(rate(http_duration_seconds[30s])))"),
+            ]
+        },
         behavior: Behavior::default(),
         resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
         on_signal_loss: None,

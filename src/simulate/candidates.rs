@@ -1,0 +1,77 @@
+//! What a controller's name stands for in a run: usually one controller, sometimes several of which the best one counts.
+//!
+//! `hpa-hindsight` is the HPA that someone would have configured who had tried 20 settings on this very load: pods of
+//! 0.5, 1, 2 or 4 cores, at a target of 50 to 90 %. No one can know them beforehand; a controller that beats it beats
+//! tuning. `static` is no autoscaling at all: the constant number of the template's pods that suits the load best, in
+//! hindsight too.
+
+use super::{Action, Controller, PodAction, Scenario, SimulateError, View, controller, oracle::Knowledge, rivals::Hpa};
+use crate::{
+    decide::{ContainerSize, Decision, Explain, Reason},
+    units::{Cores, Replicas},
+};
+
+/// Names that only hindsight can give a controller to.
+pub(super) const HINDSIGHT: [&str; 2] = ["hpa-hindsight", "static"];
+/// CPU requests and targets that `hpa-hindsight` tries: what is usual for a web service, and twice as much either way.
+const REQUESTS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
+const TARGETS: [i32; 5] = [50, 60, 70, 80, 90];
+
+/// A controller, and the scenario it is to be played in.
+pub struct Candidate {
+    /// The scenario, perhaps with another pod template.
+    pub scenario: Scenario,
+    /// The controller.
+    pub controller: Box<dyn Controller + Send>,
+}
+
+/// Number of candidates behind a name.
+#[must_use]
+pub fn candidate_count(name: &str) -> usize {
+    if name == HINDSIGHT[0] { REQUESTS.len() * TARGETS.len() } else { 1 }
+}
+
+/// One of the candidates behind a name, by its index; the one with the lowest J counts.
+pub fn candidate(name: &str, index: usize, scenario: &Scenario, seed: u64) -> Result<Candidate, SimulateError> {
+    let mut scenario = scenario.clone();
+    let range = scenario.policy.replicas;
+    let controller: Box<dyn Controller + Send> = if name == HINDSIGHT[0] {
+        scenario.service.request_cores = Cores(REQUESTS[index / TARGETS.len() % REQUESTS.len()]);
+        Box::new(Hpa::cpu(name, TARGETS[index % TARGETS.len()], range))
+    } else if name == HINDSIGHT[1] {
+        Box::new(Static { replicas: Replicas(Knowledge::new(&scenario, seed).best_constant()) })
+    } else {
+        controller(name, &scenario)?
+    };
+    Ok(Candidate { scenario, controller })
+}
+
+/// A fixed number of pods.
+struct Static {
+    replicas: Replicas,
+}
+
+impl Controller for Static {
+    fn name(&self) -> &'static str {
+        HINDSIGHT[1]
+    }
+
+    fn tick(&mut self, view: &View<'_>) -> Action {
+        let snapshot = view.snapshot;
+        let sizes = snapshot.containers.iter();
+        let containers =
+            sizes.map(|c| ContainerSize { name: c.name.clone(), requests: c.request, limits: c.limit }).collect();
+        let decision = Decision {
+            v: 0,
+            at: snapshot.at,
+            replicas: self.replicas,
+            containers,
+            boost: None,
+            // As if somebody had set minimum and maximum to the same count.
+            reason: Reason::LimitedByMin,
+            message: format!("{} replicas, always", self.replicas),
+            explain: Explain::default(),
+        };
+        Action { decision, pods: PodAction::NewPods(Vec::new()) }
+    }
+}
