@@ -79,7 +79,7 @@ impl<'a> Plan<'a> {
 }
 
 /// Where a job leaves its outcome.
-type Slot = Mutex<Option<Result<(RunScore, Timing), Failure>>>;
+type Slot = Mutex<Option<Result<Option<(RunScore, Timing)>, Failure>>>;
 
 /// Plays the plan on so many threads; the outcomes are in the plan's order.
 pub(super) fn play(
@@ -106,7 +106,9 @@ pub(super) fn play(
         }
     });
     bar.finish_and_clear();
-    outcomes.into_iter().filter_map(|outcome| outcome.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+    let outcomes =
+        outcomes.into_iter().filter_map(|outcome| outcome.into_inner().unwrap_or_else(PoisonError::into_inner));
+    outcomes.filter_map(Result::transpose).collect()
 }
 
 fn take<'a, 'b>(next: &AtomicUsize, jobs: &'b [Job<'a>]) -> Option<(usize, &'b Job<'a>)> {
@@ -114,19 +116,20 @@ fn take<'a, 'b>(next: &AtomicUsize, jobs: &'b [Job<'a>]) -> Option<(usize, &'b J
     jobs.get(index).map(|job| (index, job))
 }
 
-/// Plays one job to its end.
+/// Plays one job to its end; none where there is nothing to play: a queue has no oracle.
 fn play_one(
     job: &Job<'_>,
     recorder: Option<&mut Recorder>,
     bar: &indicatif::ProgressBar,
-) -> Result<(RunScore, Timing), Failure> {
+) -> Result<Option<(RunScore, Timing)>, Failure> {
     let Job { scenario, controller: name, seed } = *job;
     bar.set_message(format!("{} · {name}", scenario.load.name));
     let watch = progress::Stopwatch::start();
     let (score, mut nanoseconds) = match Oracle::named(name) {
         Some(oracle) => {
-            let plan = Knowledge::new(scenario, seed).plan(oracle);
+            let plan = Knowledge::new(scenario, seed).map(|knowledge| knowledge.plan(oracle));
             bar.inc(job.ticks());
+            let Some(plan) = plan else { return Ok(None) };
             (plan.score, Vec::new())
         }
         None => play_best(job, recorder, bar)?,
@@ -151,7 +154,7 @@ fn play_one(
         j_over_oracle_n: None,
         j_over_oracle_lead: None,
     };
-    Ok((score, timing))
+    Ok(Some((score, timing)))
 }
 
 /// Plays every candidate behind the controller's name; the best one counts and is recorded.

@@ -108,7 +108,7 @@ impl Plant {
     }
 
     /// Share of requests that the bottleneck behind the service makes late, and how many wait in it.
-    fn downstream(&mut self, requests: f64) -> (f64, f64) {
+    pub(super) fn downstream(&mut self, requests: f64) -> (f64, f64) {
         let Some((Downstream { rps, latency }, table)) = self.service.downstream.zip(self.downstream_latency.as_ref())
         else {
             return (0.0, 0.0);
@@ -129,7 +129,13 @@ impl Plant {
 }
 
 /// One pod, one step: what it serves, what waits, which share is late.
-pub(super) fn serve_pod(pod: &mut Pod, requests: f64, moment: Moment, service: &Service, latency: &LatencyTable) -> Served {
+pub(super) fn serve_pod(
+    pod: &mut Pod,
+    requests: f64,
+    moment: Moment,
+    service: &Service,
+    latency: &LatencyTable,
+) -> Served {
     let Moment { now, stretch, .. } = moment;
     let idle = service.idle.get();
     let capacity = pod.granted(0, now, stretch, service).max(1e-3);
