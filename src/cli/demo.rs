@@ -6,6 +6,7 @@
 use std::{
     io::IsTerminal,
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc,
@@ -45,7 +46,9 @@ const INTERRUPTED: u8 = 130;
 
 /// Arguments of `arbiter demo`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  arbiter demo\n  arbiter demo --port 8080 --speed 1200\n  arbiter demo --headless")]
+#[command(
+    after_help = "Examples:\n  arbiter demo\n  arbiter demo --port 8080 --speed 1200\n  arbiter demo --headless\n  arbiter demo --fight"
+)]
 pub(super) struct Args {
     /// No page: play as fast as possible and print the summary
     #[arg(long)]
@@ -62,6 +65,12 @@ pub(super) struct Args {
     /// Seed of everything random in the simulated cluster
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Show instead why two autoscalers on one workload fight: every known case, played and drawn in the terminal
+    #[arg(long, conflicts_with_all = ["headless", "port", "speed", "exit_at_end", "seed"])]
+    fight: bool,
+    /// With --fight: a directory for the pictures (SVG) and the text
+    #[arg(long, value_name = "DIR", requires = "fight")]
+    out: Option<PathBuf>,
 }
 
 fn parse_speed(text: &str) -> Result<f64, String> {
@@ -72,6 +81,9 @@ fn parse_speed(text: &str) -> Result<f64, String> {
 /// Runs `arbiter demo`.
 #[expect(clippy::needless_pass_by_value, reason = "every subcommand owns its arguments")]
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if args.fight {
+        return super::fight::run(args.out.as_deref());
+    }
     let demo = prepare(&args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -14,6 +14,8 @@ mod decide;
 mod demo;
 #[cfg(feature = "controller")]
 mod explain;
+#[cfg(feature = "page")]
+mod fight;
 mod progress;
 #[cfg(feature = "controller")]
 mod run;
@@ -49,6 +51,9 @@ enum Command {
     Decide(decide::Args),
     /// Print the custom resource definitions
     Crds(crds::Args),
+    /// Make the simulator's latency table anew, for `src/simulate/latency/table.csv`
+    #[command(hide = true)]
+    LatencyTable,
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -89,6 +94,9 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(args),
         Command::Decide(args) => decide::run(args),
         Command::Crds(args) => crds::run(args),
+        Command::LatencyTable => {
+            print(&crate::simulate::latency_table()).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
     };
     outcome.unwrap_or_else(|error| {

@@ -17,6 +17,7 @@ mod arbiter;
 mod arrivals;
 mod candidates;
 mod course;
+pub mod fight;
 mod latency;
 mod load;
 mod metrics;
@@ -72,8 +73,23 @@ pub trait Controller {
 }
 
 /// Controllers that can be run, in the order of reports.
-pub const CONTROLLERS: [&str; 9] =
-    ["arbiter", "hpa50", "hpa70", "hpa80", "hpa-hindsight", "static", "oracle-n", "oracle", "oracle-lead"];
+pub const CONTROLLERS: [&str; 15] = [
+    "arbiter",
+    "hpa50",
+    "hpa70",
+    "hpa80",
+    "vpa",
+    "vpa-inplace",
+    "hpa50-vpa",
+    "hpa70-vpa",
+    "hpa70-vpamem",
+    "hvpa",
+    "hpa-hindsight",
+    "static",
+    "oracle-n",
+    "oracle",
+    "oracle-lead",
+];
 
 /// Whether there is a controller of that name.
 pub fn check_controller(name: &str) -> Result<(), SimulateError> {
@@ -87,7 +103,8 @@ pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller 
         "hpa50" => Ok(Box::new(rivals::Hpa::new(name, 50, scenario.policy.replicas))),
         "hpa70" => Ok(Box::new(rivals::Hpa::new(name, 70, scenario.policy.replicas))),
         "hpa80" => Ok(Box::new(rivals::Hpa::new(name, 80, scenario.policy.replicas))),
-        _ => Err(SimulateError::Controller { name: name.to_owned() }),
+        _ => rivals::composites::named(name, scenario.policy.replicas)
+            .ok_or_else(|| SimulateError::Controller { name: name.to_owned() }),
     }
 }
 

@@ -4,10 +4,7 @@ use super::{
     jobs::Timing,
     table::{COLUMNS, Column, marked, table},
 };
-use crate::simulate::{
-    Scenario,
-    summary::{RunScore, Summary},
-};
+use crate::simulate::{Scenario, summary::Summary};
 
 /// Columns that only some scenarios have anything to say in.
 const RARE: [Column; 2] = [
@@ -58,7 +55,8 @@ fn scores(name: &str, controllers: &[String], summary: &Summary) -> String {
 
 /// Demand, and what each controller had for it, in twelve parts.
 fn course(name: &str, controllers: &[String], timings: &[Timing]) -> String {
-    let of = |controller: &String| timings.iter().find(|timing| timing.is(name, controller)).map(|timing| &timing.course);
+    let of =
+        |controller: &String| timings.iter().find(|timing| timing.is(name, controller)).map(|timing| &timing.course);
     let courses: Vec<_> = controllers.iter().filter_map(|controller| Some((controller, of(controller)?))).collect();
     let courses: Vec<_> = courses.into_iter().filter(|(_, course)| !course.is_empty()).collect();
     let Some((_, first)) = courses.first() else { return String::new() };
@@ -89,17 +87,12 @@ fn clock(hours: f64) -> String {
 }
 
 /// Controllers of all scenarios, each once, in their order.
-pub(super) fn all_controllers<'a>(scenarios: &'a [Scenario], chosen: &'a [String]) -> Vec<&'a String> {
-    let mut all: Vec<&String> = Vec::new();
+pub(super) fn all_controllers(scenarios: &[Scenario], chosen: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
     for name in scenarios.iter().flat_map(|scenario| super::controllers_of(scenario, chosen)) {
-        if !all.contains(&name) {
-            all.push(name);
+        if !all.contains(name) {
+            all.push(name.clone());
         }
     }
     all
-}
-
-/// Whether a run is one of a controller on a load, with the first seed.
-pub(super) fn is_first(run: &RunScore, name: &str, controller: &str) -> bool {
-    run.trace == name && run.controller == controller && run.seed == 1
 }

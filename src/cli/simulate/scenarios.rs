@@ -48,7 +48,7 @@ pub(super) fn read(args: &Args) -> Result<Vec<Scenario>, Failure> {
 /// A bare recorded load with the default service.
 fn of_trace(args: &Args, path: &Path, prices: Option<Prices>) -> Result<Scenario, Failure> {
     let name = path.display().to_string();
-    let load = load(path, args.load_column.as_deref())?;
+    let load = load(path, super::load_column(&args.load_column, path).as_deref())?;
     let options = TraceOptions {
         peak_cores: Cores(args.peak_cores),
         warmup: Seconds(args.warmup.as_secs_f64()),

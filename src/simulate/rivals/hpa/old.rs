@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::{Action, Controller, PodAction, View};
+use super::super::super::{Action, Controller, PodAction, View};
 use crate::{
     decide::{ContainerSize, Decision, Explain, Reason, Snapshot},
     policy::ReplicaRange,
@@ -142,7 +142,8 @@ fn propose(pods: Pods, target_percent: u32, current: u32) -> Option<Proposal> {
     let ratio = percent as f64 / f64::from(target_percent);
     let hold = Some(Proposal { replicas: current, percent });
     let within = |ratio: f64| (1.0 - TOLERANCE..=1.0 + TOLERANCE).contains(&ratio);
-    let replicas = |ratio: f64, pods: u32| u32::try_from(super::super::whole((ratio * f64::from(pods)).ceil())).ok();
+    let replicas =
+        |ratio: f64, pods: u32| u32::try_from(super::super::super::whole((ratio * f64::from(pods)).ceil())).ok();
     if pods.unready == 0 || ratio <= 1.0 {
         if within(ratio) {
             return hold;

@@ -1,0 +1,20 @@
+//! The horizontal pod autoscaler (`autoscaling/v2`), re-made from what it does.
+//!
+//! ```text
+//!  pods, metrics ─▶ calculator / values ─▶ proposal ─▶ normalise (behavior) ─▶ reconcile ─▶ count, conditions, events
+//! ```
+//!
+//! The pure parts take plain inputs and agree case by case with what the upstream controller answers
+//! (`cargo test --test rivals`). An HPA has no other input than its metrics: that is a fact about it, not a handicap.
+
+pub mod behavior;
+pub mod calculator;
+mod convert;
+pub mod normalise;
+pub mod pods;
+pub mod reconcile;
+pub mod values;
+pub mod words;
+
+mod old;
+pub use old::Hpa;
