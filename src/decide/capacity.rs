@@ -187,6 +187,16 @@ impl Capacity {
         self.carried(LATTICE[j], self.allowed_where(|| self.table_value(self.table[j])))
     }
 
+    /// More than this it never is: rules sizes out without their logarithm.
+    pub(super) fn at_most(&self, r: f64) -> f64 {
+        match self.mode {
+            Mode::Latency => r / self.spread,
+            Mode::Utilization | Mode::Backlog => UTILIZATION_SLACK * self.allowed(r) * r,
+        }
+        .max(0.02 * r)
+        .max(1e-6)
+    }
+
     fn carried(&self, r: f64, allowed: f64) -> f64 {
         let gross = match self.mode {
             Mode::Utilization => UTILIZATION_SLACK * allowed * r,

@@ -129,18 +129,18 @@ impl MemoryFit {
         self.xy += w * work * gib;
     }
 
-    /// How much more memory a pod holds that does `to` instead of `from` cores of work.
-    pub(super) fn ratio(&self, from: f64, to: f64) -> f64 {
-        if self.w < 20.0 {
-            return 1.0;
-        }
-        let (mx, my) = (self.x / self.w, self.y / self.w);
-        let var = self.xx / self.w - mx * mx;
-        // A tenth of the mean as prior spread: a constant load says nothing about the slope.
-        let slope = ((self.xy / self.w - mx * my) / (var + 0.01 * mx * mx + 1e-9)).clamp(0.0, my / mx.max(1e-9));
-        let base = (my - slope * mx).max(0.02 * my);
-        let (now, then) = (base + slope * from, base + slope * to);
-        if now > 0.0 { (then / now).clamp(0.2, 20.0) } else { 1.0 }
+    /// How much more memory a pod holds that does other work than `from` cores of it.
+    pub(super) fn ratio_from(&self, from: f64) -> impl Fn(f64) -> f64 {
+        let line = (self.w >= 20.0).then(|| {
+            let (mx, my) = (self.x / self.w, self.y / self.w);
+            let var = self.xx / self.w - mx * mx;
+            // A tenth of the mean as prior spread: a constant load says nothing about the slope.
+            let slope = ((self.xy / self.w - mx * my) / (var + 0.01 * mx * mx + 1e-9)).clamp(0.0, my / mx.max(1e-9));
+            let base = (my - slope * mx).max(0.02 * my);
+            (base, slope, base + slope * from)
+        });
+        let line = line.filter(|(_, _, now)| *now > 0.0);
+        move |to| line.map_or(1.0, |(base, slope, now)| ((base + slope * to) / now).clamp(0.2, 20.0))
     }
 }
 

@@ -7,6 +7,8 @@
 //! Only sizes that may be used count: the objective is feasible, a replica pays when work is missing, and `max` replicas
 //! carry the known peak with a margin. Without the last rule an idle service shrinks to pods that cannot take a jump.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -64,6 +66,9 @@ struct Shadow {
     fewer_for: f64,
     most: u16,
 }
+
+/// What each size of the lattice wastes on nodes.
+static FRAGMENTATION: LazyLock<[f64; SIZES]> = LazyLock::new(|| lattice().map(Price::fragmentation));
 
 /// What the regrets look at.
 pub(super) struct Choice<'a> {
@@ -128,12 +133,12 @@ struct Offer {
 
 /// The offers of the lattice.
 fn offers(choice: &Choice) -> [Offer; SIZES] {
-    let present = choice.capacity.of(choice.size);
+    let ratio = choice.memory.ratio_from(choice.capacity.of(choice.size));
     let mut offers = [Offer::default(); SIZES];
     for (j, (offer, size)) in offers.iter_mut().zip(lattice()).enumerate() {
         let k = choice.capacity.of_lattice(j);
         // Memory of a pod follows what it does.
-        let gib = choice.gib * choice.memory.ratio(present, k);
+        let gib = choice.gib * ratio(k);
         *offer = Offer { k, pod: choice.price.pod(size, gib) };
     }
     offers
@@ -182,12 +187,12 @@ impl Regrets {
         let mut costs = [0.0; SIZES];
         let mut now = Vec::with_capacity(SIZES);
         let before = if self.had.len() >= delay { self.had.first().cloned() } else { None };
-        for (j, size) in lattice().into_iter().enumerate() {
+        for j in 0..SIZES {
             let Offer { k, pod } = offers[j];
             let held = self.shadows[j].follow(need(choice, k, pod), dt, choice.hold);
             now.push(held);
             let n = f64::from(before.as_ref().and_then(|b| b.get(j)).copied().unwrap_or(held));
-            costs[j] = choice.price.stage(n, pod, k, choice.demand) + n * pod * Price::fragmentation(size);
+            costs[j] = choice.price.stage(n, pod, k, choice.demand) + n * pod * FRAGMENTATION[j];
         }
         self.had.push(now);
         while self.had.len() > delay {

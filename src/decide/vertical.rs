@@ -4,6 +4,8 @@
 //! immediate and free; lowering waits and has a daily budget, because every decrease is a call to the API per pod and
 //! what is given away may be taken by a neighbour. A boost is temporary, and for running pods only.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::{capacity::Capacity, sample::Sample};
@@ -22,6 +24,8 @@ const TRIM_GAIN: f64 = 0.07;
 const WARM_UP: f64 = 1800.0;
 /// Smallest size that is trimmed to, cores (as the lattice's smallest useful one).
 const TRIM_LEAST: f64 = 0.0625;
+/// Parts of the nominal size that are trimmed to, in eighths of an octave, the smallest first.
+static EIGHTHS: LazyLock<[f64; 16]> = LazyLock::new(|| std::array::from_fn(|i| maths::exp2((i as f64 - 16.0) / 8.0)));
 /// Largest boost over the nominal size (3 and 4 add nothing).
 const BOOST: f64 = 2.0;
 /// A boost ends after this.
@@ -172,10 +176,11 @@ impl Vertical {
     /// The smallest size, in eighths of an octave, with which the replicas carry what is planned.
     fn smallest(look: &Look, nominal: f64) -> f64 {
         let n = f64::from(look.replicas);
-        let steps = (1..=16).rev().map(|i| nominal * maths::exp2(-f64::from(i) / 8.0));
+        let steps = EIGHTHS.iter().map(|part| nominal * part);
         steps
             .filter(|r| *r >= TRIM_FLOOR * nominal - 1e-9 && *r >= TRIM_LEAST && *r < 0.97 * nominal)
             .map(|r| (look.fit)(r))
+            .filter(|r| n * look.capacity.at_most(*r) >= look.planned)
             .find(|r| n * look.capacity.of(*r) >= look.planned && (look.admissible)(*r))
             .unwrap_or(nominal)
     }

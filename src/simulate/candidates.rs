@@ -3,7 +3,7 @@
 //! `hpa-hindsight` is the HPA that someone would have configured who had tried 20 settings on this very load: pods of
 //! 0.5, 1, 2 or 4 cores, at a target of 50 to 90 %. No one can know them beforehand; a controller that beats it beats
 //! tuning. `static` is no autoscaling at all: the constant number of the template's pods that suits the load best, in
-//! hindsight too.
+//! hindsight too (of a queue's: as many as the policy allows).
 
 use super::{Action, Controller, PodAction, Scenario, SimulateError, View, controller, oracle::Knowledge, rivals::Hpa};
 use crate::{
@@ -39,7 +39,9 @@ pub fn candidate(name: &str, index: usize, scenario: &Scenario, seed: u64) -> Re
         scenario.service.request_cores = Cores(REQUESTS[index / TARGETS.len() % REQUESTS.len()]);
         Box::new(Hpa::cpu(name, TARGETS[index % TARGETS.len()], range))
     } else if name == HINDSIGHT[1] {
-        Box::new(Static { replicas: Replicas(Knowledge::new(&scenario, seed).best_constant()) })
+        // Of a queue nothing is known beforehand: as many as may be.
+        let best = Knowledge::new(&scenario, seed).map(|knowledge| knowledge.best_constant());
+        Box::new(Static { replicas: best.map_or(range.max, Replicas) })
     } else {
         controller(name, &scenario)?
     };

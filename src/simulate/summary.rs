@@ -73,12 +73,23 @@ pub struct RunScore {
     /// The score.
     #[serde(flatten)]
     pub score: Score,
-    /// J over that of the clairvoyant optimum; none where that is not among the controllers.
+    /// J over that of the clairvoyant optimum; none for a queue.
     pub j_over_oracle: Option<f64>,
-    /// The same with the size held.
+    /// The same with the size held; none where that oracle is not among the controllers.
     pub j_over_oracle_n: Option<f64>,
-    /// The same with the start-up delay.
+    /// The same with the start-up delay; none where that oracle is not among the controllers.
     pub j_over_oracle_lead: Option<f64>,
+}
+
+/// The least J of a trace and a seed, where the oracle is not among the runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    /// Name of the load.
+    pub trace: String,
+    /// Seed.
+    pub seed: u64,
+    /// What `oracle` reaches, in dollars.
+    pub j: f64,
 }
 
 /// Geometric means over traces, those left out on which a value is undefined. None where it is zero on one of them, or
@@ -112,10 +123,10 @@ pub struct Geomean {
 }
 
 impl Summary {
-    /// Sums up runs that share their assumptions. Where an oracle is among them, the others are compared with it.
+    /// Sums up runs that share their assumptions. They are compared with the oracles that are among them or the bounds.
     #[must_use]
-    pub fn new(assumptions: Assumptions, mut runs: Vec<RunScore>) -> Self {
-        compare(&mut runs);
+    pub fn new(assumptions: Assumptions, mut runs: Vec<RunScore>, bounds: &[Bound]) -> Self {
+        compare(&mut runs, bounds);
         let geomean = geomeans(&runs, false);
         let geomean_tiled = geomeans(&runs, true);
         Self { version: VERSION, assumptions, scenarios: BTreeMap::new(), runs, geomean, geomean_tiled }
@@ -141,8 +152,9 @@ impl Summary {
 }
 
 /// Sets J over that of each oracle with the same trace and seed.
-fn compare(runs: &mut [RunScore]) {
-    let mut least: BTreeMap<(String, u64, Oracle), f64> = BTreeMap::new();
+fn compare(runs: &mut [RunScore], bounds: &[Bound]) {
+    let known = bounds.iter().map(|bound| ((bound.trace.clone(), bound.seed, Oracle::Free), bound.j));
+    let mut least: BTreeMap<(String, u64, Oracle), f64> = known.collect();
     for run in runs.iter() {
         if let Some(oracle) = Oracle::named(&run.controller) {
             least.insert((run.trace.clone(), run.seed, oracle), run.score.j.get());
@@ -246,12 +258,14 @@ mod tests {
             run("b", 1, false, 8.0, 1.0),
             run("c", 1, true, 5.0, 1.0),
         ];
-        let summary = Summary::new(Assumptions::of(&scenario), runs);
+        let bounds = [Bound { trace: "c".to_owned(), seed: 1, j: 4.0 }];
+        let summary = Summary::new(Assumptions::of(&scenario), runs, &bounds);
         let mean = &summary.geomean["hpa70"];
         assert_eq!(mean.traces, 2);
         assert!((mean.j.unwrap() - 4.0).abs() < 1e-12);
         assert_eq!(mean.violation_ratio, None);
         assert!((summary.geomean_tiled["hpa70"].j.unwrap() - 5.0).abs() < 1e-12);
+        assert_eq!((summary.runs[0].j_over_oracle, summary.runs[3].j_over_oracle), (None, Some(1.25)));
         assert_eq!(summary.mean("hpa70", false, |run| Some(run.score.reversals_per_hour)), Some(0.75));
     }
 
@@ -268,7 +282,8 @@ mod tests {
             // A queue: no oracle.
             run("q", 1, false, 7.0, 0.0),
         ];
-        let summary = Summary::new(Assumptions::of(&scenario), runs);
+        let bounds = [];
+        let summary = Summary::new(Assumptions::of(&scenario), runs, &bounds);
         assert_eq!(summary.runs[0].j_over_oracle, Some(1.5));
         assert_eq!(summary.runs[1].j_over_oracle, Some(2.0));
         assert_eq!(summary.runs[2].j_over_oracle, Some(1.0));

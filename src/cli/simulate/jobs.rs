@@ -14,7 +14,7 @@ use super::{
 use crate::simulate::{
     Action, Controller, Part, Run, Scenario, Score, TICK, View, candidate, candidate_count,
     oracle::{Knowledge, Oracle},
-    summary::RunScore,
+    summary::{Bound, RunScore},
 };
 
 /// Ticks between two updates of the progress bar.
@@ -53,7 +53,8 @@ impl Timing {
 /// One job of the plan.
 struct Job<'a> {
     scenario: &'a Scenario,
-    controller: &'a str,
+    /// None: only what the oracle would reach, to compare the others with.
+    controller: Option<&'a str>,
     seed: u64,
 }
 
@@ -66,7 +67,7 @@ impl Job<'_> {
 
     /// Runs that the job takes: of several candidates the best one is played again.
     fn runs(&self) -> u64 {
-        match candidate_count(self.controller) {
+        match self.controller.map_or(1, candidate_count) {
             1 => 1,
             several => several as u64 + 1,
         }
@@ -83,22 +84,42 @@ impl<'a> Plan<'a> {
         let (controllers, seeds) = (self.controllers, self.seeds);
         self.scenarios.iter().flat_map(move |scenario| {
             super::controllers_of(scenario, controllers).iter().flat_map(move |controller| {
-                (1..=seeds).map(move |seed| Job { scenario, controller: controller.as_str(), seed })
+                (1..=seeds).map(move |seed| Job { scenario, controller: Some(controller.as_str()), seed })
             })
         })
     }
+
+    /// What the oracle would reach, where it is not among the controllers.
+    fn bounds(&self) -> impl Iterator<Item = Job<'a>> {
+        let (controllers, seeds) = (self.controllers, self.seeds);
+        let without = self.scenarios.iter().filter(move |scenario| {
+            !super::controllers_of(scenario, controllers).iter().any(|name| name == Oracle::Free.name())
+        });
+        without.flat_map(move |scenario| (1..=seeds).map(move |seed| Job { scenario, controller: None, seed }))
+    }
+}
+
+/// What came of a plan, in its order.
+#[derive(Default)]
+pub(super) struct Outcomes {
+    pub(super) runs: Vec<(RunScore, Timing)>,
+    pub(super) bounds: Vec<Bound>,
+}
+
+/// What came of a job.
+enum Outcome {
+    Run(Box<(RunScore, Timing)>),
+    Bound(Bound),
+    /// There is nothing to play: a queue has no oracle.
+    Nothing,
 }
 
 /// Where a job leaves its outcome.
-type Slot = Mutex<Option<Result<(RunScore, Timing), Failure>>>;
+type Slot = Mutex<Option<Result<Outcome, Failure>>>;
 
 /// Plays the plan on so many threads; the outcomes are in the plan's order.
-pub(super) fn play(
-    plan: &Plan<'_>,
-    workers: usize,
-    out: Option<&Directory>,
-) -> Result<Vec<(RunScore, Timing)>, Failure> {
-    let jobs: Vec<Job<'_>> = plan.jobs().collect();
+pub(super) fn play(plan: &Plan<'_>, workers: usize, out: Option<&Directory>) -> Result<Outcomes, Failure> {
+    let jobs: Vec<Job<'_>> = plan.jobs().chain(plan.bounds()).collect();
     let bar = progress::bar(jobs.iter().map(|job| job.ticks() * job.runs()).sum());
     let next = AtomicUsize::new(0);
     let outcomes: Vec<Slot> = jobs.iter().map(|_| Mutex::new(None)).collect();
@@ -106,21 +127,22 @@ pub(super) fn play(
         for _ in 0..workers.min(jobs.len()) {
             scope.spawn(|| {
                 while let Some((index, job)) = take(&next, &jobs) {
-                    let recorder = out.map(|out| out.recorder(index, job.scenario, job.controller, job.seed));
-                    let outcome = recorder.transpose().and_then(|mut recorder| {
-                        let played = play_one(job, recorder.as_mut(), &bar)?;
-                        if let (Some(out), Some(recorder)) = (out, recorder) {
-                            out.finished(index, recorder)?;
-                        }
-                        Ok(played)
-                    });
+                    let outcome = play_and_record(index, job, out, &bar);
                     *outcomes[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
                 }
             });
         }
     });
     bar.finish_and_clear();
-    outcomes.into_iter().filter_map(|outcome| outcome.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+    let mut all = Outcomes::default();
+    for outcome in outcomes {
+        match outcome.into_inner().unwrap_or_else(PoisonError::into_inner).transpose()? {
+            Some(Outcome::Run(run)) => all.runs.push(*run),
+            Some(Outcome::Bound(bound)) => all.bounds.push(bound),
+            Some(Outcome::Nothing) | None => {}
+        }
+    }
+    Ok(all)
 }
 
 fn take<'a, 'b>(next: &AtomicUsize, jobs: &'b [Job<'a>]) -> Option<(usize, &'b Job<'a>)> {
@@ -128,22 +150,45 @@ fn take<'a, 'b>(next: &AtomicUsize, jobs: &'b [Job<'a>]) -> Option<(usize, &'b J
     jobs.get(index).map(|job| (index, job))
 }
 
-/// Plays one job to its end.
+/// Plays one job to its end and records it where there is a directory.
+fn play_and_record(
+    index: usize,
+    job: &Job<'_>,
+    out: Option<&Directory>,
+    bar: &indicatif::ProgressBar,
+) -> Result<Outcome, Failure> {
+    let Some(name) = job.controller else {
+        let bound = Knowledge::new(job.scenario, job.seed).map(|knowledge| knowledge.least(Oracle::Free));
+        bar.inc(job.ticks());
+        let bound = bound.map(|j| Bound { trace: job.scenario.load.name.clone(), seed: job.seed, j });
+        return Ok(bound.map_or(Outcome::Nothing, Outcome::Bound));
+    };
+    let mut recorder = out.map(|out| out.recorder(index, job.scenario, name, job.seed)).transpose()?;
+    let played = play_one(job, name, recorder.as_mut(), bar)?;
+    if let (Some(out), Some(recorder)) = (out, recorder) {
+        out.finished(index, recorder)?;
+    }
+    Ok(played.map_or(Outcome::Nothing, |run| Outcome::Run(Box::new(run))))
+}
+
+/// Plays one job to its end; none where there is nothing to play.
 fn play_one(
     job: &Job<'_>,
+    name: &str,
     recorder: Option<&mut Recorder>,
     bar: &indicatif::ProgressBar,
-) -> Result<(RunScore, Timing), Failure> {
-    let Job { scenario, controller: name, seed } = *job;
+) -> Result<Option<(RunScore, Timing)>, Failure> {
+    let Job { scenario, seed, .. } = *job;
     bar.set_message(format!("{} · {name}", scenario.load.name));
     let watch = progress::Stopwatch::start();
     let Played { score, mut nanoseconds, course } = match Oracle::named(name) {
         Some(oracle) => {
-            let plan = Knowledge::new(scenario, seed).plan(oracle);
+            let plan = Knowledge::new(scenario, seed).map(|knowledge| knowledge.plan(oracle));
             bar.inc(job.ticks());
+            let Some(plan) = plan else { return Ok(None) };
             Played { score: plan.score, nanoseconds: Vec::new(), course: Vec::new() }
         }
-        None => play_best(job, recorder, bar)?,
+        None => play_best(job, name, recorder, bar)?,
     };
     nanoseconds.sort_unstable();
     let percentile = |percent: usize| nanoseconds.get(nanoseconds.len() * percent / 100).copied();
@@ -166,7 +211,7 @@ fn play_one(
         j_over_oracle_n: None,
         j_over_oracle_lead: None,
     };
-    Ok((score, timing))
+    Ok(Some((score, timing)))
 }
 
 /// What came of one run.
@@ -177,14 +222,19 @@ struct Played {
 }
 
 /// Plays every candidate behind the controller's name; the best one counts and is recorded.
-fn play_best(job: &Job<'_>, recorder: Option<&mut Recorder>, bar: &indicatif::ProgressBar) -> Result<Played, Failure> {
+fn play_best(
+    job: &Job<'_>,
+    name: &str,
+    recorder: Option<&mut Recorder>,
+    bar: &indicatif::ProgressBar,
+) -> Result<Played, Failure> {
     let mut best = (f64::INFINITY, 0, None);
-    let count = candidate_count(job.controller);
+    let count = candidate_count(name);
     if count == 1 {
-        return play_candidate(job, 0, recorder, bar);
+        return play_candidate(job, (name, 0), recorder, bar);
     }
     for index in 0..count {
-        let outcome = play_candidate(job, index, None, bar)?;
+        let outcome = play_candidate(job, (name, index), None, bar)?;
         let j = outcome.score.j.get();
         if j < best.0 {
             best = (j, index, Some(outcome));
@@ -192,18 +242,18 @@ fn play_best(job: &Job<'_>, recorder: Option<&mut Recorder>, bar: &indicatif::Pr
     }
     match (recorder, best) {
         (None, (_, _, Some(outcome))) => Ok(outcome),
-        (recorder, (_, index, _)) => play_candidate(job, index, recorder, bar),
+        (recorder, (_, index, _)) => play_candidate(job, (name, index), recorder, bar),
     }
 }
 
 /// Plays one candidate to its end.
 fn play_candidate(
     job: &Job<'_>,
-    index: usize,
+    (name, index): (&str, usize),
     mut recorder: Option<&mut Recorder>,
     bar: &indicatif::ProgressBar,
 ) -> Result<Played, Failure> {
-    let Job { scenario, controller: name, seed } = *job;
+    let Job { scenario, seed, .. } = *job;
     let candidate = candidate(name, index, scenario, seed).map_err(|error| Failure::Input(error.to_string()))?;
     let nanoseconds = Arc::new(Mutex::new(Vec::new()));
     let timed = Timed { inner: candidate.controller, nanoseconds: Arc::clone(&nanoseconds) };

@@ -92,8 +92,8 @@ pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
     let out = args.out.as_deref().map(|path| output::Directory::create(path, panels)).transpose()?;
     let workers = args.jobs.map_or_else(default_jobs, usize::from);
     let outcomes = jobs::play(&plan, workers, out.as_ref())?;
-    let (scores, timings): (Vec<_>, Vec<_>) = outcomes.into_iter().unzip();
-    let mut summary = Summary::new(Assumptions::of(&scenarios[0]), scores);
+    let (scores, timings): (Vec<_>, Vec<_>) = outcomes.runs.into_iter().unzip();
+    let mut summary = Summary::new(Assumptions::of(&scenarios[0]), scores, &outcomes.bounds);
     if !args.scenario.is_empty() {
         let of = |scenario: &Scenario| (scenario.load.name.clone(), Assumptions::of(scenario));
         summary.scenarios = scenarios.iter().map(of).collect();

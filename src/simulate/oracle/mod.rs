@@ -15,6 +15,7 @@
 
 mod late;
 mod programme;
+mod stages;
 mod world;
 
 use super::{
@@ -22,7 +23,8 @@ use super::{
     plant::{Counts, Step},
     score::Tally,
 };
-use world::{Freedom, World, WorldStages};
+use stages::{Freedom, WorldStages};
+use world::World;
 
 /// A clairvoyant optimum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,10 +74,11 @@ pub struct Knowledge {
 }
 
 impl Knowledge {
-    /// Looks ahead.
+    /// Looks ahead; none where what waits would have to be part of the state: a queue.
     #[must_use]
-    pub fn new(scenario: &Scenario, seed: u64) -> Self {
-        Self { world: World::new(scenario, seed), scenario: scenario.clone() }
+    pub fn new(scenario: &Scenario, seed: u64) -> Option<Self> {
+        let knowledge = || Self { world: World::new(scenario, seed), scenario: scenario.clone() };
+        scenario.world.queue.is_none().then(knowledge)
     }
 
     /// The least J, in dollars. Cheaper than [`Knowledge::plan`], which says how.
@@ -83,7 +86,7 @@ impl Knowledge {
     pub fn least(&self, oracle: Oracle) -> f64 {
         let (sizes, freedom) = self.choices(oracle);
         let cost = programme::optimum(&mut WorldStages::new(&self.world, freedom, &sizes));
-        cost + self.world.requests.iter().sum::<f64>() * self.world.memory_per_request
+        cost + self.world.unavoidable()
     }
 
     /// The cheapest plan.
@@ -110,9 +113,9 @@ impl Knowledge {
     pub fn best_constant(&self) -> u32 {
         let world = &self.world;
         let size = self.scenario.service.request_cores.get();
-        let seconds = world.requests.len() as f64 * STEP_SECONDS;
+        let seconds = world.steps.len() as f64 * STEP_SECONDS;
         let cost = |count: u32| {
-            let late: f64 = (0..world.requests.len()).map(|step| world.late(step, count, size)).sum();
+            let late: f64 = world.steps.iter().map(|coming| world.late(coming, count, size)).sum();
             f64::from(count) * world.pod_price(size) * seconds + world.late_price * late
         };
         let mut best = (f64::INFINITY, 0);
@@ -149,7 +152,7 @@ impl Knowledge {
     fn score(&self, states: &[(u32, f64)]) -> Score {
         let world = &self.world;
         let mut tally = Tally::new(&self.scenario);
-        let (start_seconds, drain_seconds) = world.switching_seconds();
+        let (start_seconds, drain_seconds) = (world.start_seconds, world.drain_seconds);
         let mut before = states.first().copied().unwrap_or_default();
         for (tick, &(count, size)) in states.iter().enumerate() {
             let pods = f64::from(count);
@@ -161,11 +164,11 @@ impl Knowledge {
                     + gone_pods * drain_seconds * world.pod_price(before.1),
                 started_pods * start_seconds * size + gone_pods * drain_seconds * before.1,
             );
-            for step in world.steps(tick) {
-                let requests = world.requests[step];
+            for coming in world.coming(tick) {
+                let requests = coming.requests;
                 let played = Step {
                     requests,
-                    over: world.late(step, count, size),
+                    over: world.late(coming, count, size),
                     cost: pods * world.pod_price(size) * STEP_SECONDS + requests * world.memory_per_request + extra.0,
                     paid_cores: pods * size + extra.1 / STEP_SECONDS,
                     ..Step::default()

@@ -2,8 +2,8 @@ use std::{fs, path::Path};
 
 use super::{
     super::{
-        Action, Controller, Load, PodAction, Run, TICK_SECONDS, TraceOptions, View, controller, plant::Plant,
-        random::Stream,
+        Action, Controller, Downstream, Event, Load, PodAction, Queue, Run, TICK_SECONDS, TraceOptions, View, What,
+        controller, plant::Plant, random::Stream,
     },
     *,
 };
@@ -35,20 +35,21 @@ fn the_table_says_what_the_plant_says() {
     let scenario = shipped(SHIPPED[0]);
     let world = World::new(&scenario, 1);
     let plant = Plant::new(&scenario, 1);
-    let mut late = plant.late_share();
+    let mut late = plant.late_share(1.0);
     let mut stream = Stream::new(5, "oracle-table", 0);
-    let first = plant.future_requests().len() - world.requests.len();
+    let first = plant.future_requests().len() - world.steps.len();
     let mut between = 0;
     for _ in 0..2000 {
-        let step = crate::simulate::whole(stream.uniform() * world.requests.len() as f64);
+        let step = crate::simulate::whole(stream.uniform() * world.steps.len() as f64);
+        let coming = &world.steps[step];
         let count = u32::try_from(1 + crate::simulate::whole(stream.uniform() * 20.0)).expect("a small number");
         let size = 0.06 + 3.9 * stream.uniform();
         let capacity = size * plant.stretch(first + step);
-        let work = world.requests[step] * scenario.service.work.get() / STEP_SECONDS / f64::from(count);
+        let work = coming.work / f64::from(count);
         let spread = Plant::IMBALANCE * (3.0 * (1.0 - 1.0 / f64::from(count))).sqrt();
         let mut side = |part: f64| part * late(work * part, capacity);
         let expected = 2.0 / 3.0 * side(1.0) + (side(1.0 + spread) + side(1.0 - spread)) / 6.0;
-        let found = world.late(step, count, size) / world.requests[step];
+        let found = world.late(coming, count, size) / coming.requests;
         // Between a pod with room and one that is full: where a plan could gain by a wrong table.
         if (0.0005..0.02).contains(&expected) {
             between += 1;
@@ -62,7 +63,7 @@ fn the_table_says_what_the_plant_says() {
 #[test]
 fn a_plan_costs_what_was_minimised_and_more_freedom_never_costs_more() {
     for name in SHIPPED {
-        let knowledge = Knowledge::new(&shipped(name), 1);
+        let knowledge = Knowledge::new(&shipped(name), 1).expect("no queue");
         let least = |oracle| {
             let (plan, least) = (knowledge.plan(oracle), knowledge.least(oracle));
             let j = plan.score.j.get();
@@ -94,13 +95,38 @@ fn counts_that_are_left_out_would_not_help() {
 fn no_controller_is_cheaper_than_the_oracle() {
     for name in SHIPPED {
         let scenario = shipped(name);
-        let least = Knowledge::new(&scenario, 1).least(Oracle::Free);
+        let least = Knowledge::new(&scenario, 1).expect("no queue").least(Oracle::Free);
         for name in ["arbiter", "hpa50", "hpa70", "hpa80"] {
             let controller = controller(name, &scenario).expect("it can be run");
             let j = played(&scenario, controller, 1).j.get();
             assert!(j >= least, "{name} reaches {j}, the oracle {least}");
         }
     }
+}
+
+#[test]
+fn dearer_requests_and_what_is_behind_are_known_and_a_queue_is_not() {
+    let scenario = shipped(SHIPPED[0]);
+    let least = |scenario: &Scenario| Knowledge::new(scenario, 1).map(|knowledge| knowledge.least(Oracle::Free));
+    let plain = least(&scenario).expect("no queue");
+    let mut rollout = scenario.clone();
+    let what = What::Rollout { work_factor: 1.6, memory_factor: 1.0 };
+    rollout.world.events.push(Event { at: Seconds(16.0 * 3600.0), what });
+    let dearer = least(&rollout).expect("no queue") / plain;
+    assert!((1.2..1.6).contains(&dearer), "half of the time at 1.6 times the work costs {dearer} times as much");
+    let j = played(&rollout, controller("hpa70", &rollout).expect("it can be run"), 1).j.get();
+    assert!(j > dearer * plain);
+
+    let mut behind = scenario.clone();
+    behind.service.downstream = Some(Downstream { rps: 600.0, latency: Seconds(0.005) });
+    let limited = least(&behind).expect("no queue");
+    assert!(limited > 1.2 * plain, "what is behind makes requests late that nothing avoids: {limited}, {plain}");
+    let j = played(&behind, controller("hpa70", &behind).expect("it can be run"), 1).j.get();
+    assert!(j > limited, "{j}, {limited}");
+
+    let mut queue = scenario;
+    queue.world.queue = Some(Queue { deadline: Seconds(300.0) });
+    assert!(least(&queue).is_none());
 }
 
 /// Follows a plan in the plant, asking for each pod a start-up ahead.
@@ -151,7 +177,7 @@ fn scenario_memory() -> crate::units::Bytes {
 #[test]
 fn the_bound_is_near_what_can_be_had() {
     let scenario = shipped(SHIPPED[1]);
-    let plan = Knowledge::new(&scenario, 1).plan(Oracle::Count);
+    let plan = Knowledge::new(&scenario, 1).expect("no queue").plan(Oracle::Count);
     let bound = plan.score.j.get();
     let follower = Follower { states: plan.states, warmup: scenario.warmup.get(), ahead: 60.0 };
     let j = played(&scenario, Box::new(follower), 1).j.get();

@@ -4,7 +4,7 @@
 //! Must not compute anything of its own: each number is what [`Plant::step`] will use.
 
 use super::{
-    Plant, Pod, STEP_SECONDS, Size, pod, replicas,
+    Plant, Pod, STEP_SECONDS, Size, What, pod, replicas,
     serve::{Moment, serve_pod},
 };
 use crate::units::Bytes;
@@ -35,17 +35,52 @@ impl Plant {
     /// A pod leaves, and is still paid for so long.
     pub(in crate::simulate) const DRAIN: f64 = replicas::DRAIN_SECONDS;
 
-    /// The share of late requests in a pod with so many cores of work and so many cores of capacity, nothing waiting.
-    pub(in crate::simulate) fn late_share(&self) -> impl FnMut(f64, f64) -> f64 {
-        let size = Size { cpu: 1.0, cpu_limit: None, memory: Bytes(u64::MAX), memory_limit: None };
-        let mut pod = Pod::create(0, 0, LONG_READY, &vec![size; self.names.len()], &self.service);
+    /// The share of requests that what is behind the service makes late, step by step: no pod can help.
+    pub(in crate::simulate) fn future_lateness_behind(&mut self) -> Vec<f64> {
+        let requests = self.arrivals.requests.clone();
+        let shares = requests.into_iter().map(|requests| self.downstream(requests).0).collect();
+        self.downstream_backlog = 0.0;
+        shares
+    }
+
+    /// Work of a request against what it was in the beginning; while a rollout may go on, the lesser of both.
+    pub(in crate::simulate) fn work_factor(&self, step: usize) -> f64 {
+        /// No rollout of a few pods takes longer.
+        const ROLLOUT_SECONDS: f64 = 1800.0;
+        let now = step as f64 * STEP_SECONDS;
+        let mut factor = 1.0;
+        for (at, (work, _)) in self.rollouts().take_while(|(at, _)| *at <= now) {
+            factor = if now < at + ROLLOUT_SECONDS { work.min(factor) } else { work };
+        }
+        factor
+    }
+
+    /// The least memory of a pod against what it was in the beginning.
+    pub(in crate::simulate) fn least_memory_factor(&self) -> f64 {
+        self.rollouts().fold(1.0, |least, (_, (_, memory))| least.min(memory))
+    }
+
+    /// Rollouts: when, and what they do to work and memory.
+    fn rollouts(&self) -> impl Iterator<Item = (f64, (f64, f64))> {
+        self.events.iter().filter_map(|event| match event.what {
+            What::Rollout { work_factor, memory_factor } => Some((event.at.get(), (work_factor, memory_factor))),
+            _ => None,
+        })
+    }
+
+    /// The share of late requests in a pod with so many cores of work and so many cores of capacity, nothing waiting, by
+    /// the work of a request against what it was in the beginning.
+    pub(in crate::simulate) fn late_share(&self, factor: f64) -> impl FnMut(f64, f64) -> f64 {
+        let plenty = Size { cpu: 1e6, cpu_limit: None, memory: Bytes(u64::MAX), memory_limit: None };
+        let mut pod = Pod::create(0, 0, LONG_READY, &vec![plenty; self.template.len()], &self.service);
         pod.ready_at = LONG_READY;
+        pod.factors.0 = factor;
         let moment = Moment { now: 0.0, stretch: 1.0, tick: false };
         move |work, capacity| {
             pod.containers[0].size.cpu = capacity;
             pod.backlog = 0.0;
             // Lateness is a share: with no work at all it is that of the very first request.
-            let requests = (work * STEP_SECONDS / self.service.work.get()).max(f64::MIN_POSITIVE);
+            let requests = (work * STEP_SECONDS / (self.service.work.get() * factor)).max(f64::MIN_POSITIVE);
             serve_pod(&mut pod, requests, moment, &self.service, &self.latency).share_over
         }
     }

@@ -108,7 +108,7 @@ impl Plant {
     }
 
     /// Share of requests that the bottleneck behind the service makes late, and how many wait in it.
-    fn downstream(&mut self, requests: f64) -> (f64, f64) {
+    pub(super) fn downstream(&mut self, requests: f64) -> (f64, f64) {
         let Some((Downstream { rps, latency }, table)) = self.service.downstream.zip(self.downstream_latency.as_ref())
         else {
             return (0.0, 0.0);
