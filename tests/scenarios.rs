@@ -110,7 +110,7 @@ fn bad_input_is_one_sentence_and_exit_2_and_leaves_nothing() {
             "`magic` is not available; choose among arbiter, hpa50",
         ),
         (vec!["--scenario", "x.yaml"], "--scenario is not available in this version"),
-        (vec!["--recording", "x"], "--recording is not available in this version"),
+        (vec!["--recording", "nowhere"], "nowhere: no manifest.json can be read there"),
         (vec!["--trace", TRACE, "--warmup", "100h"], "--warmup leaves nothing to score of 72 h"),
         (vec!["--trace", TRACE, "--policy", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (vec![], "no load to replay"),

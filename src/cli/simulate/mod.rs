@@ -3,6 +3,7 @@
 mod jobs;
 mod markdown;
 mod output;
+mod recording;
 mod report;
 mod table;
 
@@ -34,7 +35,8 @@ pub(super) struct Args {
     trace: Vec<PathBuf>,
     #[arg(long, value_name = "FILE", num_args = 1.., hide = true)]
     scenario: Vec<PathBuf>,
-    #[arg(long, value_name = "DIR", hide = true)]
+    /// What `arbiter record` wrote: its load on a service fitted to it, if the plant reproduces what happened
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["trace", "scenario"])]
     recording: Option<PathBuf>,
     /// The ScalingPolicy to follow; without one: 2 to 60 replicas and 99 % of requests within 200 ms
     #[arg(long, value_name = "FILE")]
@@ -82,7 +84,10 @@ enum Format {
 /// Runs `arbiter simulate`.
 #[expect(clippy::needless_pass_by_value, reason = "every subcommand owns its arguments")]
 pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
-    let scenarios = scenarios(&args)?;
+    let (scenarios, calibration) = match &args.recording {
+        Some(directory) => recording::scenarios(directory, &args)?,
+        None => (scenarios(&args)?, Vec::new()),
+    };
     for name in &args.controllers {
         check_controller(name).map_err(|error| Failure::Input(error.to_string()))?;
     }
@@ -95,7 +100,7 @@ pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
     let summary = Summary::new(Assumptions::of(&scenarios[0]), scores);
     let json = output::json(&summary)?;
     if let Some(out) = &out {
-        out.publish(plan.len(), &json, &report::page(&plan, &summary, out), &timings)?;
+        out.publish(plan.len(), &json, &report::page(&plan, &summary, calibration, out), &timings)?;
     }
     let text = match args.output {
         Format::Json => json,
@@ -113,9 +118,6 @@ fn scenarios(args: &Args) -> Result<Vec<Scenario>, Failure> {
     };
     if !args.scenario.is_empty() {
         return Err(unavailable("--scenario"));
-    }
-    if args.recording.is_some() {
-        return Err(unavailable("--recording"));
     }
     if args.trace.is_empty() {
         return Err(Failure::Input("no load to replay; give at least one --trace FILE.csv".to_owned()));
