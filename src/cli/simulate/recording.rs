@@ -11,8 +11,11 @@ use crate::{
     units::{Cores, Seconds},
 };
 
+/// Names and values of a calibration.
+type Rows = Vec<(String, String)>;
+
 /// The scenario of a recording, and in words how well the plant reproduces it, which is printed before anything is compared.
-pub(super) fn scenarios(directory: &Path, args: &Args) -> Result<(Vec<Scenario>, Vec<(String, String)>), Failure> {
+pub(super) fn scenarios(directory: &Path, args: &Args) -> Result<(Vec<Scenario>, Rows), Failure> {
     let shown = directory.display();
     let options = TraceOptions {
         peak_cores: Cores(args.peak_cores),
