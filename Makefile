@@ -40,6 +40,7 @@ test-web: ## The page in headless Chromium (installs Debian's chromium when root
 .PHONY: test-cluster
 test-cluster: ## A real etcd, API server, controller manager, scheduler, Prometheus and NATS
 	tests/cluster/build
+	$(CARGO) test --test recording
 	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure::
 
 .PHONY: measure

@@ -117,7 +117,7 @@ fn bad_input_is_one_sentence_and_exit_2_and_leaves_nothing() {
         (vec!["--scenario", scenario, "--out", target], "s.yaml:2: unknown field `loud`"),
         (vec!["--scenario", without, "--out", target], "nowhere.csv: cannot be opened"),
         (vec!["--scenario", scenario, "--trace", TRACE], "--trace and --scenario together"),
-        (vec!["--recording", "x"], "--recording is not available in this version"),
+        (vec!["--recording", "nowhere"], "nowhere: no manifest.json can be read there"),
         (vec!["--trace", TRACE, "--warmup", "100h"], "--warmup leaves nothing to score of 72 h"),
         (vec!["--trace", TRACE, "--policy", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (vec![], "no load to replay"),

@@ -18,6 +18,8 @@ mod explain;
 mod fight;
 mod progress;
 #[cfg(feature = "controller")]
+mod record;
+#[cfg(feature = "controller")]
 mod run;
 mod simulate;
 mod staged;
@@ -40,6 +42,9 @@ enum Command {
     /// Run the controller
     #[cfg(feature = "controller")]
     Run(run::Args),
+    /// Pull a workload's history from Prometheus, to be replayed by `arbiter simulate --recording`
+    #[cfg(feature = "controller")]
+    Record(record::Args),
     /// Show why a live policy decided what it did
     #[cfg(feature = "controller")]
     Explain(explain::Args),
@@ -88,6 +93,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         #[cfg(feature = "controller")]
         Command::Run(args) => run::run(args),
+        #[cfg(feature = "controller")]
+        Command::Record(args) => record::run(args),
         #[cfg(feature = "controller")]
         Command::Explain(args) => explain::run(args),
         Command::Validate(args) => validate::run(args),

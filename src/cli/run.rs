@@ -168,7 +168,12 @@ fn config(args: Args) -> Result<Config, Failure> {
 }
 
 /// Splits `NAME<separator>VALUE`. A value may be secret and is not repeated in the error.
-fn pairs(texts: &[String], separator: char, flag: &str, example: &str) -> Result<Vec<(String, String)>, Failure> {
+pub(super) fn pairs(
+    texts: &[String],
+    separator: char,
+    flag: &str,
+    example: &str,
+) -> Result<Vec<(String, String)>, Failure> {
     let split = |text: &String| {
         let (name, value) = text.split_once(separator)?;
         let (name, value) = (name.trim(), value.trim());
@@ -185,7 +190,7 @@ fn default_identity() -> String {
 }
 
 /// A span of time such as 15s, 1500ms or 1m30s, above zero.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok());
     parsed.filter(|d| !d.is_zero()).ok_or_else(|| "write a span of time above zero, for example 15s or 1500ms".into())
 }

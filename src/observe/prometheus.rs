@@ -8,6 +8,7 @@
 
 mod answer;
 pub mod promql;
+pub mod range;
 #[cfg(test)]
 mod tests;
 
@@ -94,6 +95,12 @@ impl Prometheus {
             timeout: config.timeout,
             concurrency: config.concurrency.max(1),
         })
+    }
+
+    /// The server's URL, without credentials.
+    #[must_use]
+    pub fn shown_url(&self) -> &str {
+        &self.shown_url
     }
 
     /// Evaluates a query now. The matchers of the configuration are added to every selector.

@@ -127,6 +127,11 @@ fn neighbours(steps: usize, seed: u64) -> Vec<f64> {
         .collect()
 }
 
+/// What a load that is not tiled is scaled by: its own peak, in its own unit per second.
+pub(super) fn peak(load: &Load) -> f64 {
+    quantile(&resampled(load).0, PEAK_QUANTILE)
+}
+
 /// A quantile of unordered values.
 fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();

@@ -15,6 +15,7 @@
 
 mod arbiter;
 mod arrivals;
+pub mod calibration;
 mod candidates;
 mod course;
 pub mod fight;
@@ -24,6 +25,7 @@ mod metrics;
 pub mod oracle;
 mod plant;
 mod random;
+pub mod recording;
 pub mod rivals;
 mod run;
 mod scenario;
@@ -136,6 +138,9 @@ pub enum SimulateError {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A recording that cannot be replayed.
+    #[error("{0}")]
+    Recording(String),
     /// A controller that is not there.
     #[error("--controllers: `{name}` is not available; choose among {}", CONTROLLERS.join(", "))]
     Controller {
@@ -166,6 +171,7 @@ impl SimulateError {
     pub const fn category(&self) -> &'static str {
         match self {
             Self::Trace { .. } => "trace",
+            Self::Recording(_) => "recording",
             Self::Scenario { .. } => "scenario",
             Self::Controller { .. } | Self::Queue { .. } | Self::Demand { .. } => "controller",
         }

@@ -4,6 +4,7 @@ mod course;
 mod jobs;
 mod markdown;
 mod output;
+mod recording;
 mod report;
 mod scenarios;
 mod table;
@@ -34,7 +35,8 @@ pub(super) struct Args {
     /// Scenario files: a load, a service, nodes and events in YAML (simulations/scenarios/README.md)
     #[arg(long, value_name = "FILE", num_args = 1..)]
     scenario: Vec<PathBuf>,
-    #[arg(long, value_name = "DIR", hide = true)]
+    /// What `arbiter record` wrote: its load on a service fitted to it, if the plant reproduces what happened
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["trace", "scenario"])]
     recording: Option<PathBuf>,
     /// The ScalingPolicy to follow; without one: 2 to 60 replicas and 99 % of requests within 200 ms
     #[arg(long, value_name = "FILE")]
@@ -85,7 +87,10 @@ pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
     for name in &args.controllers {
         check_controller(name).map_err(|error| Failure::Input(error.to_string()))?;
     }
-    let scenarios = scenarios::read(&args)?;
+    let (scenarios, calibration) = match &args.recording {
+        Some(directory) => recording::scenarios(directory, &args)?,
+        None => (scenarios::read(&args)?, Vec::new()),
+    };
     let chosen = args.controllers.as_slice();
     let plan = jobs::Plan { scenarios: &scenarios, controllers: chosen, seeds: args.seeds };
     let panels = plan.len();
@@ -100,7 +105,7 @@ pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
     }
     let json = output::json(&summary)?;
     if let Some(out) = &out {
-        out.publish(plan.len(), &json, &report::page(&plan, &summary, out), &timings)?;
+        out.publish(plan.len(), &json, &report::page(&plan, &summary, calibration, out), &timings)?;
     }
     let controllers = course::all_controllers(&scenarios, chosen);
     let text = match args.output {

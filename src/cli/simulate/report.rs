@@ -18,7 +18,7 @@ use crate::{
 const POLICY: &str = include_str!("../../../simulations/policy.yaml");
 
 /// The whole page.
-pub(super) fn page(plan: &Plan<'_>, summary: &Summary, out: &Directory) -> String {
+pub(super) fn page(plan: &Plan<'_>, summary: &Summary, calibration: Vec<(String, String)>, out: &Directory) -> String {
     let kinds = table::KINDS.into_iter().filter(|(tiled, _)| summary.runs.iter().any(|run| run.tiled == *tiled));
     let mut seen = out.seen();
     let controllers = course::all_controllers(plan.scenarios, plan.controllers);
@@ -44,7 +44,7 @@ pub(super) fn page(plan: &Plan<'_>, summary: &Summary, out: &Directory) -> Strin
         findings,
         assumptions: report::assumptions(&summary.assumptions, &plan.scenarios[0], plan.seeds),
         unknowns: report::unknowns(),
-        calibration: Vec::new(),
+        calibration,
         policy: policy(),
     })
 }

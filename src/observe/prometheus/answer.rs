@@ -97,7 +97,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Decoded, String> {
     Ok(Decoded::Success(Answer { series, warnings: envelope.warnings.iter().map(|w| shorten(w)).collect() }))
 }
 
-fn position(error: &serde_json::Error) -> String {
+pub(super) fn position(error: &serde_json::Error) -> String {
     format!("line {} column {}", error.line(), error.column())
 }
 
@@ -155,7 +155,7 @@ impl RawSeries {
 }
 
 /// The API writes numbers as text, because JSON has no NaN and no infinity.
-struct Number(f64);
+pub(super) struct Number(pub(super) f64);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

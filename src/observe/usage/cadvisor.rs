@@ -147,6 +147,18 @@ impl Cadvisor {
     }
 }
 
+/// Query of all containers' CPU under some labels, a mean over the usual window: as live usage is read.
+#[must_use]
+pub fn cpu_query(labels: &str) -> String {
+    Kind::Cpu.query(labels, &format!("{:.0}s", DEFAULT_WINDOW.get()))
+}
+
+/// Query of all containers' working sets under some labels.
+#[must_use]
+pub fn memory_query(labels: &str) -> String {
+    Kind::Memory.query(labels, "")
+}
+
 impl UsageSource for Cadvisor {
     fn read<'a>(
         &'a self,

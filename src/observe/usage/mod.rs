@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-pub use cadvisor::{Cadvisor, DEFAULT_WINDOW};
+pub use cadvisor::{Cadvisor, DEFAULT_WINDOW, cpu_query, memory_query};
 pub use metrics_api::MetricsApi;
 
 use super::error::ObserveError;
