@@ -59,6 +59,20 @@ fn the_simulated_pair_climbs_the_measured_ladder() {
 }
 
 #[test]
+fn with_all_defaults_a_round_takes_days() {
+    let starts: Vec<f64> = course("D").rungs().iter().map(|rung| rung.at / 86_400.0).collect();
+    // Rungs before are the answer to VPA's arrival; later ones are finer than a round, where buckets are coarse.
+    let rounds: Vec<f64> = starts[3..8].windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(rounds.iter().all(|days| (2.5..=3.5).contains(days)), "{starts:?}");
+}
+
+#[test]
+fn a_queue_swings_below_the_threshold_and_settles_above() {
+    assert!(course("K1").reversals_per_hour() > 20.0);
+    assert_eq!((course("K2").span(), course("K3").span()), ((10, 10), (8, 11)));
+}
+
+#[test]
 fn half_of_two_whole_answers_is_too_much() {
     let most = course("H").most_offered();
     assert!((8.5..9.5).contains(&most), "{most} cores for a need of 5");

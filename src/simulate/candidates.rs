@@ -15,7 +15,7 @@ use crate::{
 pub(super) const HINDSIGHT: [&str; 2] = ["hpa-hindsight", "static"];
 /// CPU requests and targets that `hpa-hindsight` tries: what is usual for a web service, and twice as much either way.
 const REQUESTS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
-const TARGETS: [u32; 5] = [50, 60, 70, 80, 90];
+const TARGETS: [i32; 5] = [50, 60, 70, 80, 90];
 
 /// A controller, and the scenario it is to be played in.
 pub struct Candidate {
@@ -37,7 +37,7 @@ pub fn candidate(name: &str, index: usize, scenario: &Scenario, seed: u64) -> Re
     let range = scenario.policy.replicas;
     let controller: Box<dyn Controller + Send> = if name == HINDSIGHT[0] {
         scenario.service.request_cores = Cores(REQUESTS[index / TARGETS.len() % REQUESTS.len()]);
-        Box::new(Hpa::new(name, TARGETS[index % TARGETS.len()], range))
+        Box::new(Hpa::cpu(name, TARGETS[index % TARGETS.len()], range))
     } else if name == HINDSIGHT[1] {
         // Of a queue nothing is known beforehand: as many as may be.
         let best = Knowledge::new(&scenario, seed).map(|knowledge| knowledge.best_constant());

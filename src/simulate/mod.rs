@@ -73,16 +73,20 @@ pub trait Controller {
 }
 
 /// Controllers that can be run, in the order of reports.
-pub const CONTROLLERS: [&str; 15] = [
+pub const CONTROLLERS: [&str; 19] = [
     "arbiter",
     "hpa50",
     "hpa70",
     "hpa80",
+    "keda",
+    "kpa",
     "vpa",
     "vpa-inplace",
     "hpa50-vpa",
     "hpa70-vpa",
     "hpa70-vpamem",
+    "gardener",
+    "keda-vpa",
     "hvpa",
     "hpa-hindsight",
     "static",
@@ -100,11 +104,12 @@ pub fn check_controller(name: &str) -> Result<(), SimulateError> {
 pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
     match name {
         "arbiter" => Ok(Box::new(arbiter::Arbiter::new(scenario.policy.clone()))),
-        "hpa50" => Ok(Box::new(rivals::Hpa::new(name, 50, scenario.policy.replicas))),
-        "hpa70" => Ok(Box::new(rivals::Hpa::new(name, 70, scenario.policy.replicas))),
-        "hpa80" => Ok(Box::new(rivals::Hpa::new(name, 80, scenario.policy.replicas))),
-        _ => rivals::composites::named(name, scenario.policy.replicas)
-            .ok_or_else(|| SimulateError::Controller { name: name.to_owned() }),
+        "hpa50" => Ok(Box::new(rivals::Hpa::cpu(name, 50, scenario.policy.replicas))),
+        "hpa70" => Ok(Box::new(rivals::Hpa::cpu(name, 70, scenario.policy.replicas))),
+        "hpa80" => Ok(Box::new(rivals::Hpa::cpu(name, 80, scenario.policy.replicas))),
+        "keda" => Ok(Box::new(rivals::keda_of(name, scenario)?)),
+        "kpa" => Ok(Box::new(rivals::kpa_of(name, scenario)?)),
+        _ => rivals::composites::named(name, scenario),
     }
 }
 
@@ -137,6 +142,22 @@ pub enum SimulateError {
         /// The name that was asked for.
         name: String,
     },
+    /// A controller of queues where there is none.
+    #[error(
+        "--controllers: `{name}` scales on a queue and this load has none; leave it out, or simulate a scenario file with `queue`"
+    )]
+    Queue {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// A controller of demand where nothing measures it.
+    #[error(
+        "--controllers: `{name}` scales on requests and this policy has no signal of role demand; leave it out or add one"
+    )]
+    Demand {
+        /// The name that was asked for.
+        name: String,
+    },
 }
 
 impl SimulateError {
@@ -146,7 +167,7 @@ impl SimulateError {
         match self {
             Self::Trace { .. } => "trace",
             Self::Scenario { .. } => "scenario",
-            Self::Controller { .. } => "controller",
+            Self::Controller { .. } | Self::Queue { .. } | Self::Demand { .. } => "controller",
         }
     }
 }

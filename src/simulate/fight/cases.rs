@@ -1,12 +1,20 @@
 //! The cases: what runs, on what, and how it is known to end.
 
-use super::{Case, Class, cluster::Setup};
+use super::{
+    Case, Class,
+    cluster::{Queue, Setup},
+};
 use crate::{
     policy::ReplicaRange,
     simulate::{
         Controller,
         rivals::{
-            Beside, Hpa, Hvpa,
+            Beside, Hpa, Hvpa, Keda,
+            hpa::{
+                DOWNSCALE_WINDOW, Metric,
+                behavior::{Behavior, WrittenRules},
+            },
+            keda::executor::Activation,
             vpa::{
                 Config, Seed, Settings, UpdateMode, Vpa,
                 amounts::Resource,
@@ -91,16 +99,33 @@ fn as_measured(mode: UpdateMode) -> Vpa {
     Vpa::new("vpa", settings).seeded(seed)
 }
 
-fn hpa(percent: u32, max: u32) -> Box<dyn Controller + Send> {
-    Box::new(Hpa::new("hpa", percent, range(1, max)))
+fn hpa(percent: i32, max: u32) -> Box<dyn Controller + Send> {
+    Box::new(Hpa::cpu("hpa", percent, range(1, max)))
 }
 
-fn pair(percent: u32, max: u32, vertical: Vpa) -> Box<dyn Controller + Send> {
+/// KEDA with a target of items per replica, which may shrink after some seconds.
+fn keda(target: f64, window: f64) -> Box<dyn Controller + Send> {
+    let down = WrittenRules { window: Some(window), ..WrittenRules::default() };
+    let behavior = Behavior::defaulted(&WrittenRules::default(), &down, DOWNSCALE_WINDOW);
+    Box::new(Keda::new("keda", target, range(1, 200), Activation::default()).with_behavior(behavior))
+}
+
+/// 100 items a second for pods that do 10 each, a minute to start, 30 s from the queue to the look.
+const QUEUE: Setup = Setup {
+    replicas: 1,
+    request: 1.0,
+    idle: 0.0,
+    work: steady,
+    start: 60.0,
+    queue: Some(Queue { arrivals: 100.0, rate: 10.0 }),
+};
+
+fn pair(percent: i32, max: u32, vertical: Vpa) -> Box<dyn Controller + Send> {
     Box::new(Beside::new("pair", hpa(percent, max), vertical))
 }
 
 /// The cases, in the order in which they are told.
-pub static CASES: [Case; 8] = [
+pub static CASES: [Case; 13] = [
     Case {
         key: "A",
         file: "a-drift",
@@ -160,7 +185,7 @@ pub static CASES: [Case; 8] = [
         note: "every flag as it comes; eight days of usage seen before",
         product: Some(1.15 * 0.7),
         expected: Class::Creeps,
-        reference: "10 → 20 (1 d) → 29 (2 d) → 38 (4 d) → 72 (10 d) for a VPA on mean usage",
+        reference: "a round in 3.4 d, by the measured pace of M; with a VPA on mean usage 10 → 20 (1 d) → 38 (4 d) → 72 (10 d)",
         seconds: 21.0 * DAY,
         max: 100,
         setup: eight_pods(AT_70, steady),
@@ -191,6 +216,77 @@ pub static CASES: [Case; 8] = [
         max: 60,
         setup: MEASURED,
         controller: || pair(70, 60, as_measured(UpdateMode::Recreate)),
+    },
+    Case {
+        key: "E",
+        file: "e-average-value",
+        title: "HPA on 0.55 core a pod, whatever it requests, and a VPA that follows",
+        note: "averageValue instead of averageUtilization: Gardener's way; VPA as in A",
+        product: None,
+        expected: Class::Holds,
+        reference: "8, for ever",
+        seconds: 6.0 * HOUR,
+        max: 100,
+        setup: eight_pods(AT_70, steady),
+        controller: || {
+            let horizontal = Hpa::new("hpa", vec![Metric::cpu_average(550)], range(1, 100));
+            Box::new(Beside::new("pair", Box::new(horizontal), following(1.0)))
+        },
+    },
+    Case {
+        key: "E'",
+        file: "e-average-value-surge",
+        title: "the same, and twice the work for ten minutes",
+        note: "as E",
+        product: None,
+        expected: Class::Holds,
+        reference: "back to 8 when the work is",
+        seconds: 2.0 * HOUR,
+        max: 100,
+        setup: eight_pods(AT_70, pulse),
+        controller: || {
+            let horizontal = Hpa::new("hpa", vec![Metric::cpu_average(550)], range(1, 100));
+            Box::new(Beside::new("pair", Box::new(horizontal), following(1.0)))
+        },
+    },
+    Case {
+        key: "K1",
+        file: "k-queue-below",
+        title: "KEDA alone, 300 items a replica: below the threshold",
+        note: "scale-down window 0 s; pods start in 60 s, the queue is seen 30 s late",
+        product: None,
+        expected: Class::Oscillates,
+        reference: "1 … 32, 28 changes of direction an hour",
+        seconds: 4.0 * HOUR,
+        max: 200,
+        setup: QUEUE,
+        controller: || keda(300.0, 0.0),
+    },
+    Case {
+        key: "K2",
+        file: "k-queue-above",
+        title: "KEDA alone, 700 items a replica: above the threshold",
+        note: "scale-down window 0 s; pods start in 60 s, the queue is seen 30 s late",
+        product: None,
+        expected: Class::Settles,
+        reference: "10, still",
+        seconds: 4.0 * HOUR,
+        max: 200,
+        setup: QUEUE,
+        controller: || keda(700.0, 0.0),
+    },
+    Case {
+        key: "K3",
+        file: "k-queue-window",
+        title: "KEDA alone, 1000 items a replica and the default window",
+        note: "scale-down window 300 s; pods start in 60 s, the queue is seen 30 s late",
+        product: None,
+        expected: Class::Oscillates,
+        reference: "8 … 11, 8 changes of direction an hour",
+        seconds: 4.0 * HOUR,
+        max: 200,
+        setup: QUEUE,
+        controller: || keda(1000.0, 300.0),
     },
     Case {
         key: "H",

@@ -29,6 +29,8 @@ pub enum Class {
     Collapses,
     /// Nothing of note moves.
     Holds,
+    /// Replicas find the count that the work needs and stay there.
+    Settles,
     /// Work rose and fell again; replicas rose and stayed.
     Ratchets,
     /// Replicas still grow at the end, under the same work.
@@ -47,6 +49,7 @@ impl Class {
             Self::DriftsToMax => "drifts to the maximum",
             Self::Collapses => "collapses",
             Self::Holds => "holds",
+            Self::Settles => "settles",
             Self::Ratchets => "ratchets: never comes back",
             Self::Creeps => "creeps upwards",
             Self::Oscillates => "oscillates",
@@ -136,20 +139,20 @@ fn classify(case: &Case, points: &[Point]) -> Class {
         return Class::DriftsToMax;
     }
     let needed = work(first.at);
-    if case.setup.request * start < needed && points.iter().any(|point| offered(point) > OVERSHOOT * needed) {
+    let too_small = case.setup.queue.is_none() && case.setup.request * start < needed;
+    if too_small && points.iter().any(|point| offered(point) > OVERSHOOT * needed) {
         return Class::Overshoots;
     }
     if end * NOTABLE < start {
         return Class::Collapses;
     }
-    if end > start * NOTABLE {
-        return if highest_work > needed && half[0].replicas == last.replicas {
-            Class::Ratchets
-        } else {
-            Class::Creeps
-        };
+    let still = half.iter().all(|point| point.replicas == last.replicas);
+    match end > start * NOTABLE {
+        false => Class::Holds,
+        true if !still => Class::Creeps,
+        true if highest_work > needed => Class::Ratchets,
+        true => Class::Settles,
     }
-    Class::Holds
 }
 
 /// What the count and the size that are asked for amount to, in cores.

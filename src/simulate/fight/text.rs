@@ -17,13 +17,14 @@ const OPENING: &str = "\
 Two autoscalers on one workload. The work is steady, nothing is random, nodes never fill: whatever moves, they move.
 HPA wants a pod to use τ of its request; VPA wants the request to be κ times what a pod uses. Both are content only where
 κ × τ = 1, whatever the load. HPA stands still within 10 % of that, and there every state suits both.
+A … E and M are such pairs, K is one autoscaler that acts faster than it sees, H blends two into one.
 ";
 
 /// What it comes to.
 const CLOSING: &str = "\
 The request of a pod is VPA's answer and HPA's question. With κ × τ below 1 pods become many and small, above 1 few and
 large; near 1 the count follows history instead of load. It ends when one of them stops reading what the other writes
-(case E), or when one owner decides both. docs/fight.md tells it at length.
+(E), or when one owner decides both. docs/fight.md tells it at length.
 ";
 
 /// All that `arbiter demo --fight` prints.
@@ -53,7 +54,7 @@ pub fn table(courses: &[Course]) -> String {
             case.product.map_or_else(|| "–".to_owned(), |product| format!("{product:.3}")),
             course.class.words().to_owned(),
             pods(course),
-            format!("{} → {}", millicores(case.setup.request), millicores(course.last_request())),
+            requests(course),
             course.evictions.to_string(),
             course.resizes.to_string(),
             duration(case.seconds),
@@ -73,6 +74,14 @@ pub(super) fn pods(course: &Course) -> String {
         return format!("{low} … {high}");
     }
     format!("{} → {}", course.case.setup.replicas, course.last_replicas())
+}
+
+/// CPU request of a pod at the start and at the end, where anybody moves it.
+fn requests(course: &Course) -> String {
+    if course.case.setup.queue.is_some() {
+        return "–".to_owned();
+    }
+    format!("{} → {}", millicores(course.case.setup.request), millicores(course.last_request()))
 }
 
 /// Every course as a picture, with the rungs of its ladder beside what was known of it.
@@ -103,7 +112,10 @@ fn steps(course: &Course) -> String {
         return format!("{} pods, {:.0} changes of direction an hour", pods(course), course.reversals_per_hour());
     }
     let one = |rung: &super::Rung| format!("{}×{}", rung.replicas, millicores(rung.request));
-    let all: Vec<String> = course.rungs().iter().map(one).collect();
+    let count = |rung: &super::Rung| rung.replicas.to_string();
+    let rungs = course.rungs();
+    let all: Vec<String> =
+        rungs.iter().map(|rung| if course.case.setup.queue.is_some() { count(rung) } else { one(rung) }).collect();
     if all.len() <= RUNGS {
         return all.join(" → ");
     }

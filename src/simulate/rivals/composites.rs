@@ -4,16 +4,15 @@
 
 use super::{
     Hpa, Hvpa,
+    hpa::Metric,
+    keda_of,
     vpa::{
         Settings, UpdateMode, Vpa,
-        amounts::Resource,
+        amounts::{Amounts, Resource, scaled},
         policy::{ContainerPolicy, Policy},
     },
 };
-use crate::{
-    policy::ReplicaRange,
-    simulate::{Action, Controller, PodAction, View},
-};
+use crate::simulate::{Action, Controller, PodAction, Scenario, SimulateError, View};
 
 /// A horizontal autoscaler beside a vertical one.
 pub struct Beside {
@@ -46,50 +45,50 @@ impl Controller for Beside {
     }
 }
 
-/// Names of the vertical autoscalers and of the pairs with one.
-pub const NAMES: [&str; 6] = ["vpa", "vpa-inplace", "hpa50-vpa", "hpa70-vpa", "hpa70-vpamem", "hvpa"];
-
 /// The vertical side's weight in `hvpa`: halves, as in its own example.
 const HVPA_WEIGHT: f64 = 0.5;
+/// Gardener's target of the horizontal side, as a share of the template's request: what the other pairs begin with.
+const GARDENER_TARGET: f64 = 0.7;
+/// Gardener lets a pod grow to this multiple of the horizontal target (7 cores beside 6).
+const GARDENER_CEILING: f64 = 7.0 / 6.0;
 
-/// One of [`NAMES`] for a workload with these bounds of replicas; none for another name.
+/// A vertical autoscaler, or a pair with one, by its name.
 ///
 /// Beside a horizontal autoscaler the vertical one resizes in place where it can: the gentler of its modes, since the
 /// horizontal one needs pods with metrics. All flags are upstream's defaults.
-#[must_use]
-pub fn named(name: &str, range: ReplicaRange) -> Option<Box<dyn Controller + Send>> {
-    let in_place = || Settings { mode: UpdateMode::InPlaceOrRecreate, ..Settings::default() };
-    let memory_only = || {
-        let all =
-            ContainerPolicy { container: "*".to_owned(), only: Some(Resource::Memory), ..ContainerPolicy::default() };
-        Settings { policy: Policy(vec![all]), ..in_place() }
+///
+/// # Errors
+/// There is no such name, or no queue for a pair that needs one.
+pub(in crate::simulate) fn named(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
+    let range = scenario.policy.replicas;
+    let in_place = |policy| Settings { mode: UpdateMode::InPlaceOrRecreate, policy, ..Settings::default() };
+    let all = |policy| Policy(vec![ContainerPolicy { container: "*".to_owned(), ..policy }]);
+    let beside = |horizontal: Box<dyn Controller + Send>, policy| -> Box<dyn Controller + Send> {
+        Box::new(Beside::new(name, horizontal, Vpa::new("vpa", in_place(policy))))
     };
-    let hpa = |percent| Box::new(Hpa::new("hpa", percent, range));
-    let beside = |percent, settings| {
-        Some(Box::new(Beside::new(name, hpa(percent), Vpa::new("vpa", settings))) as Box<dyn Controller + Send>)
-    };
-    match name {
-        "vpa" => Some(Box::new(Vpa::new(name, Settings::default()))),
-        "vpa-inplace" => Some(Box::new(Vpa::new(name, in_place()))),
-        "hpa50-vpa" => beside(50, in_place()),
-        "hpa70-vpa" => beside(70, in_place()),
-        "hpa70-vpamem" => beside(70, memory_only()),
-        "hvpa" => Some(Box::new(Hvpa::new(name, hpa(70), Vpa::new("vpa", Settings::default()), HVPA_WEIGHT))),
-        _ => None,
-    }
+    let hpa = |percent| Box::new(Hpa::cpu("hpa", percent, range));
+    Ok(match name {
+        "vpa" => Box::new(Vpa::new(name, Settings::default())),
+        "vpa-inplace" => Box::new(Vpa::new(name, in_place(Policy::default()))),
+        "hpa50-vpa" => beside(hpa(50), Policy::default()),
+        "hpa70-vpa" => beside(hpa(70), Policy::default()),
+        "hpa70-vpamem" => {
+            let memory = ContainerPolicy { only: Some(Resource::Memory), ..ContainerPolicy::default() };
+            beside(hpa(70), all(memory))
+        }
+        "gardener" => {
+            let target = milli(scenario.service.request_cores.get() * GARDENER_TARGET);
+            let ceiling = Amounts { cpu_milli: Some(scaled(target, GARDENER_CEILING)), ..Amounts::default() };
+            let horizontal = Hpa::new("hpa", vec![Metric::cpu_average(target)], range);
+            beside(Box::new(horizontal), all(ContainerPolicy { max: ceiling, ..ContainerPolicy::default() }))
+        }
+        "keda-vpa" => beside(Box::new(keda_of("keda", scenario)?), Policy::default()),
+        "hvpa" => Box::new(Hvpa::new(name, hpa(70), Vpa::new("vpa", Settings::default()), HVPA_WEIGHT)),
+        _ => return Err(SimulateError::Controller { name: name.to_owned() }),
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::units::Replicas;
-
-    #[test]
-    fn every_name_is_made() {
-        let range = ReplicaRange { min: Replicas(2), max: Replicas(60) };
-        for name in NAMES {
-            assert_eq!(named(name, range).map(|controller| controller.name().to_owned()).as_deref(), Some(name));
-        }
-        assert!(named("hpa70", range).is_none());
-    }
+/// Cores as whole millicores.
+fn milli(cores: f64) -> i64 {
+    scaled(1000, cores)
 }

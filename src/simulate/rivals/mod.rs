@@ -1,10 +1,89 @@
-//! Rivals: what people run today, one file each, as faithful as what a controller sees of the plant allows.
+//! Rivals: what people run today, as faithful as what a controller sees of the plant allows.
+//!
+//! Each has pure parts that agree with upstream and a controller that feeds them from the [`View`]. A rival's fixed
+//! numbers (periods, windows, tolerances) are upstream's defaults; targets and bounds are the scenario's.
 
 pub mod composites;
+#[cfg(test)]
+mod fixtures;
 pub mod hpa;
 mod hvpa;
+pub mod keda;
+pub mod kpa;
 pub mod vpa;
 
 pub use composites::Beside;
 pub use hpa::Hpa;
 pub use hvpa::Hvpa;
+pub use keda::Keda;
+pub use kpa::Kpa;
+
+use super::{Action, PodAction, Scenario, SimulateError, View};
+use crate::{
+    decide::{ContainerSize, Decision, Explain, Reason},
+    policy::Role,
+    units::Replicas,
+};
+
+/// KEDA as somebody sets it up who knows the service: a replica is to have what it works off by the queue's deadline.
+///
+/// # Errors
+/// There is no queue.
+pub(super) fn keda_of(name: &str, scenario: &Scenario) -> Result<Keda, SimulateError> {
+    let target = items_in_time(scenario).ok_or_else(|| SimulateError::Queue { name: name.to_owned() })?;
+    Ok(Keda::new(name, target, scenario.policy.replicas, keda::executor::Activation::default()))
+}
+
+/// Knative's autoscaler as somebody sets it up who knows the service: on what one pod serves; on concurrency, with what
+/// a pod works off by the deadline, where there is a queue.
+///
+/// # Errors
+/// There is neither a queue nor a signal of demand.
+pub(super) fn kpa_of(name: &str, scenario: &Scenario) -> Result<Kpa, SimulateError> {
+    let range = scenario.policy.replicas;
+    if let Some(items) = items_in_time(scenario) {
+        return Ok(Kpa::new(name, kpa::KpaMetric::Concurrency, items, range));
+    }
+    let demand = scenario.policy.signal_of(Role::Demand);
+    let demand = demand.ok_or_else(|| SimulateError::Demand { name: name.to_owned() })?;
+    Ok(Kpa::new(name, kpa::KpaMetric::Rate { signal: demand.name.clone() }, pod_rate(scenario), range))
+}
+
+/// Items that a pod works off by the queue's deadline, at least one; none without a queue.
+fn items_in_time(scenario: &Scenario) -> Option<f64> {
+    scenario.world.queue.map(|queue| (queue.deadline.get() * pod_rate(scenario)).max(1.0))
+}
+
+/// Requests or items per second that fill a pod of the template's size.
+fn pod_rate(scenario: &Scenario) -> f64 {
+    scenario.service.request_cores.get() / scenario.service.work.get().max(f64::MIN_POSITIVE)
+}
+
+/// What a rival says of the count; composites put pod sizes beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The count.
+    pub replicas: Replicas,
+    /// Why, in the simulator's words.
+    pub reason: Reason,
+    /// Why, in a sentence.
+    pub message: String,
+}
+
+impl Answer {
+    /// An action with this count that reports the template's sizes.
+    #[must_use]
+    pub fn action(self, view: &View<'_>, pods: PodAction) -> Action {
+        let containers = view
+            .snapshot
+            .containers
+            .iter()
+            .map(|c| ContainerSize { name: c.name.clone(), requests: c.request, limits: c.limit })
+            .collect();
+        let Self { replicas, reason, message } = self;
+        let explain = Explain::default();
+        let decision =
+            Decision { v: 0, at: view.snapshot.at, replicas, containers, boost: None, reason, message, explain };
+        Action { decision, pods }
+    }
+}

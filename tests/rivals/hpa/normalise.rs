@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arbiter::simulate::rivals::hpa::{
     behavior::{Behavior, Rules, Select, StepPolicy, StepUnit, WrittenRules},
     normalise::{Bounds, Limit},
-    reconcile::{Hpa, HpaSpec, MetricProposal, Reconciled},
+    reconcile::{Autoscaler, HpaSpec, MetricProposal, Reconciled},
     words::{MetricKind, RescaleReason},
 };
 use serde::Deserialize;
@@ -134,7 +134,7 @@ impl Sequence {
     }
 }
 
-fn worded(seen: Reconciled, hpa: &Hpa) -> Expect {
+fn worded(seen: &Reconciled, hpa: &Autoscaler) -> Expect {
     let status = |condition: &arbiter::simulate::rivals::hpa::words::Condition| {
         format!("{}/{}", if condition.status { "True" } else { "False" }, condition.reason)
     };
@@ -169,7 +169,7 @@ pub fn replay(line: &str) -> Result<Tally, String> {
     let defaults = || format!("sequence {}: defaults {behavior:?} instead of {effective:?}", sequence.id);
     tally.case((behavior != effective).then(defaults));
     let bounds = Bounds { min: sequence.min_replicas.unwrap_or(1), max: sequence.max_replicas };
-    let mut hpa = Hpa::new(HpaSpec { bounds, behavior, downscale_window: window, outliving_metric: true });
+    let mut hpa = Autoscaler::new(HpaSpec { bounds, behavior, downscale_window: window, outliving_metric: true });
     for step in &sequence.steps {
         if step.restart {
             hpa.restart();
@@ -178,7 +178,7 @@ pub fn replay(line: &str) -> Result<Tally, String> {
         *bounds = Bounds { min: step.min_replicas.unwrap_or(bounds.min), max: step.max_replicas.unwrap_or(bounds.max) };
         let metric = MetricProposal { kind: MetricKind::External, replicas: step.proposal };
         let seen = hpa.reconcile(step.t, step.current, || vec![metric], |_| !step.update_fails);
-        let answer = worded(seen, &hpa);
+        let answer = worded(&seen, &hpa);
         let difference = || format!("sequence {} at {}: {answer:?} instead of {:?}", sequence.id, step.t, step.expect);
         tally.case((answer != step.expect).then(difference));
     }

@@ -95,25 +95,22 @@ struct Expect {
 }
 
 impl CasePod {
-    fn is_sidecar_or_app(container: &&CaseContainer) -> bool {
-        container.init.as_deref() != Some("plain")
+    /// Regular containers and init containers that restart: those that have requests and metrics.
+    fn lasting(&self) -> impl Iterator<Item = &CaseContainer> {
+        self.containers.iter().filter(|container| container.init.as_deref() != Some("plain"))
     }
 
     fn metric(&self, container: Option<&str>) -> Option<PodMetric> {
         let metric = self.metric.as_ref()?;
-        let listed = self.containers.iter().filter(Self::is_sidecar_or_app).filter(|c| !c.unreported);
+        let listed = self.lasting().filter(|c| !c.unreported);
         let usage: Vec<_> = listed.map(|c| ContainerUsage { name: &c.name, milli: c.usage_milli }).collect();
         let milli = metric.value_milli.or_else(|| metric_of(&usage, container))?;
         Some(PodMetric { timestamp: metric.timestamp, window: metric.window.unwrap_or(CUSTOM_WINDOW), milli })
     }
 
     fn pod(&self, container: Option<&str>) -> Pod {
-        let requests: Vec<_> = self
-            .containers
-            .iter()
-            .filter(Self::is_sidecar_or_app)
-            .map(|c| ContainerRequest { name: &c.name, milli: c.request_milli })
-            .collect();
+        let requests: Vec<_> =
+            self.lasting().map(|c| ContainerRequest { name: &c.name, milli: c.request_milli }).collect();
         Pod {
             phase: match self.phase.as_str() {
                 "Pending" => Phase::Pending,

@@ -9,12 +9,17 @@
 
 pub mod behavior;
 pub mod calculator;
+mod controller;
 mod convert;
 pub mod normalise;
 pub mod pods;
 pub mod reconcile;
+pub mod replay;
 pub mod values;
 pub mod words;
 
-mod old;
-pub use old::Hpa;
+pub use controller::{DOWNSCALE_WINDOW, Hpa, Metric, Resource, Target};
+pub(super) use controller::{answer, bounds, replicas};
+
+#[cfg(test)]
+mod tests;

@@ -54,7 +54,7 @@ pub struct Reconciled {
 
 /// An HPA with what its controller remembers and what its status says.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Hpa {
+pub struct Autoscaler {
     /// The spec; may change between looks.
     pub spec: HpaSpec,
     history: History,
@@ -69,7 +69,7 @@ enum Wanted {
     Count(i32, bool),
 }
 
-impl Hpa {
+impl Autoscaler {
     /// An HPA nobody has looked at yet.
     #[must_use]
     pub fn new(spec: HpaSpec) -> Self {

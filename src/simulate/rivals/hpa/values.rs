@@ -1,6 +1,6 @@
 //! Metrics of an object and from outside the cluster: one value (or the sum of several series) against a target.
 //!
-//! A Value is compared as it is and scales the pods that are ready; an AverageValue is shared by the replicas that the
+//! A `Value` is compared as it is and scales the pods that are ready; an `AverageValue` is shared by the replicas that the
 //! workload's status reports. Pure.
 
 use super::{

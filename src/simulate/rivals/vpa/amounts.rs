@@ -74,6 +74,6 @@ pub(super) fn truncated(amount: f64) -> i64 {
 
 /// An amount times a factor, truncated.
 #[must_use]
-pub(super) fn scaled(amount: i64, factor: f64) -> i64 {
+pub(in super::super) fn scaled(amount: i64, factor: f64) -> i64 {
     truncated(amount as f64 * factor)
 }
