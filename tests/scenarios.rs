@@ -73,6 +73,32 @@ fn simulate_prints_the_same_whatever_the_number_of_jobs() {
 }
 
 #[test]
+fn oracles_and_hindsight_do_not_depend_on_the_number_of_jobs_and_nothing_beats_the_oracle() {
+    let controllers = "hpa70,static,hpa-hindsight,oracle-n,oracle,oracle-lead";
+    let run = |jobs: &str| {
+        let arguments = ["simulate", "--trace", TRACE, "--controllers", controllers, "--seeds", "1", "--jobs", jobs];
+        let output = arbiter(&[&arguments[..], &["-o", "json"]].concat(), b"");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        output.stdout
+    };
+    let summary = run("1");
+    assert_eq!(text(&summary), text(&run("2")));
+    let summary: serde_json::Value = serde_json::from_slice(&summary).expect("JSON");
+    let runs = summary["runs"].as_array().expect("runs");
+    assert_eq!(runs.len(), 6);
+    let ratio = |name: &str| {
+        let run = runs.iter().find(|run| run["controller"] == name).expect("it was played");
+        run["j_over_oracle"].as_f64().expect("there is an oracle")
+    };
+    for run in runs {
+        assert!(run["j_over_oracle"].as_f64() >= Some(1.0), "{run}");
+        assert!(run["j_over_oracle_n"].is_f64() && run["j_over_oracle_lead"].is_f64(), "{run}");
+    }
+    assert!(ratio("hpa-hindsight") <= ratio("hpa70"), "one of the 20 is hpa70 itself");
+    assert!(ratio("oracle-n") < ratio("hpa-hindsight") && ratio("hpa70") < ratio("static"));
+}
+
+#[test]
 fn simulate_prints_one_sentence_and_one_table() {
     let output =
         arbiter(&["simulate", "--trace", TRACE, "--controllers", "arbiter,hpa50,hpa70,hpa80", "--seeds", "1"], b"");

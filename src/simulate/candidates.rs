@@ -77,3 +77,50 @@ impl Controller for Static {
         Action { decision, pods: PodAction::NewPods(Vec::new()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::simulate::{Load, Run, TraceOptions};
+
+    /// Half a day whose second half is twice as busy.
+    fn scenario() -> Scenario {
+        let csv = "timestamp_s,rps\n0,10\n21600,10\n21660,20\n43140,20\n";
+        let load = Load::read("x.csv", csv.as_bytes(), None).expect("a load");
+        let warmup = crate::units::Seconds(0.0);
+        let mut scenario = Scenario::from_trace(load, TraceOptions { warmup, ..TraceOptions::default() });
+        scenario.duration = crate::units::Seconds(43_200.0);
+        scenario
+    }
+
+    fn j(scenario: &Scenario, controller: Box<dyn Controller + Send>) -> f64 {
+        let mut run = Run::new(scenario, controller, 1);
+        while run.advance().is_some() {}
+        run.score().j.get()
+    }
+
+    #[test]
+    fn hindsight_tries_twenty_settings() {
+        let settings: BTreeSet<String> = (0..candidate_count("hpa-hindsight"))
+            .map(|index| {
+                let candidate = candidate("hpa-hindsight", index, &scenario(), 1).expect("there is one");
+                format!("{:?} {}", candidate.scenario.service.request_cores, TARGETS[index % TARGETS.len()])
+            })
+            .collect();
+        assert_eq!(settings.len(), 20);
+        assert_eq!(candidate_count("hpa70"), 1);
+    }
+
+    #[test]
+    fn the_constant_count_is_the_best_one() {
+        let scenario = scenario();
+        let best = Knowledge::new(&scenario, 1).expect("no queue").best_constant();
+        let played = |count: u32| j(&scenario, Box::new(Static { replicas: Replicas(count) }));
+        let chosen = candidate("static", 0, &scenario, 1).expect("there is one");
+        let least = j(&scenario, chosen.controller);
+        assert_eq!(least, played(best));
+        assert!(least < played(best - 2) && least < played(best + 2), "{best} pods");
+    }
+}

@@ -66,7 +66,8 @@ pub(super) fn render(summary: &Summary, controllers: &[String], out: Option<&Pat
         }
     }
     text.push_str(
-        "\nJ is cost plus 20 times the price of late work; means over seeds and traces; * best of its column.\n",
+        "\nJ is cost plus 20 times the price of late work, J/ORACLE its multiple of what foresight could reach; means over seeds and \
+         traces; * best of its column.\n",
     );
     if let Some(out) = out {
         let names = "report.html, summary.json, timings.json, timeline.csv, decisions.jsonl";
