@@ -101,7 +101,11 @@ fn bad_input_is_one_sentence_and_exit_2_and_leaves_nothing() {
     let out = tempfile::tempdir().expect("a temporary directory");
     let (trace, target) = (out.path().join("x.csv"), out.path().join("out"));
     fs::write(&trace, "timestamp_s,rps\n0,1\n0,2\n").expect("a file");
+    let (scenario, without) = (out.path().join("s.yaml"), out.path().join("without.yaml"));
+    fs::write(&scenario, "name: x\nloud: {shape: steps}\nduration: 1h\n").expect("a file");
+    fs::write(&without, "name: x\nload: {trace: nowhere.csv}\nduration: 1h\n").expect("a file");
     let (trace, target) = (trace.to_str().expect("UTF-8"), target.to_str().expect("UTF-8"));
+    let (scenario, without) = (scenario.to_str().expect("UTF-8"), without.to_str().expect("UTF-8"));
     for (arguments, expected) in [
         (vec!["--trace", trace, "--out", target], "x.csv:3: `timestamp_s` 0 does not come after 0"),
         (vec!["--trace", "nowhere.csv"], "nowhere.csv: cannot be opened"),
@@ -109,7 +113,10 @@ fn bad_input_is_one_sentence_and_exit_2_and_leaves_nothing() {
             vec!["--trace", TRACE, "--controllers", "arbiter,magic"],
             "`magic` is not available; choose among arbiter, hpa50",
         ),
-        (vec!["--scenario", "x.yaml"], "--scenario is not available in this version"),
+        (vec!["--scenario", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (vec!["--scenario", scenario, "--out", target], "s.yaml:2: unknown field `loud`"),
+        (vec!["--scenario", without, "--out", target], "nowhere.csv: cannot be opened"),
+        (vec!["--scenario", scenario, "--trace", TRACE], "--trace and --scenario together"),
         (vec!["--recording", "nowhere"], "nowhere: no manifest.json can be read there"),
         (vec!["--trace", TRACE, "--warmup", "100h"], "--warmup leaves nothing to score of 72 h"),
         (vec!["--trace", TRACE, "--policy", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
@@ -122,4 +129,61 @@ fn bad_input_is_one_sentence_and_exit_2_and_leaves_nothing() {
         assert!(output.stdout.is_empty());
     }
     assert!(!Path::new(target).exists());
+}
+
+/// Plays a scenario file and compares everything that is printed.
+fn scenario(name: &str) {
+    let file = format!("simulations/scenarios/{name}.yaml");
+    let output = arbiter(&["simulate", "--scenario", &file, "--seeds", "1"], b"");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    golden(&format!("scenarios/{name}.txt"), &output.stdout);
+}
+
+/// One test per scenario file.
+macro_rules! scenarios {
+    ($($test:ident: $name:literal,)+) => {
+        $(#[test]
+        fn $test() {
+            scenario($name);
+        })+
+
+        #[test]
+        fn every_scenario_file_has_its_test() {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("simulations/scenarios");
+            let files = fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("an entry").file_name());
+            let mut names: Vec<String> = files
+                .filter_map(|file| file.to_str().and_then(|file| file.strip_suffix(".yaml")).map(str::to_owned))
+                .collect();
+            names.sort();
+            assert_eq!(names, [$($name),+]);
+        }
+    };
+}
+
+scenarios! {
+    api_refusal: "api-refusal",
+    bursty_tenant: "bursty-tenant",
+    diurnal: "diurnal",
+    downstream_bottleneck: "downstream-bottleneck",
+    false_zeros: "false-zeros",
+    false_zeros_everywhere: "false-zeros-everywhere",
+    flash_crowd: "flash-crowd",
+    idle_to_zero: "idle-to-zero",
+    infeasible_resize: "infeasible-resize",
+    infeasible_slo: "infeasible-slo",
+    memory_leak: "memory-leak",
+    metric_outage: "metric-outage",
+    node_loss: "node-loss",
+    noisy: "noisy",
+    noisy_low_counts: "noisy-low-counts",
+    oom_at_start: "oom-at-start",
+    queue_batches: "queue-batches",
+    ramps: "ramps",
+    ratchet: "ratchet",
+    recorded_day: "recorded-day",
+    rollout_costs_more: "rollout-costs-more",
+    sidecar: "sidecar",
+    slow_start: "slow-start",
+    steady: "steady",
+    step: "step",
 }

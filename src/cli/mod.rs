@@ -34,7 +34,6 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[cfg_attr(feature = "controller", expect(clippy::large_enum_variant, reason = "one value, made once per process"))]
 enum Command {
     /// Replay a recorded day, arbiter beside an HPA, with a live page; needs no cluster
     #[cfg(feature = "page")]
@@ -56,6 +55,9 @@ enum Command {
     Decide(decide::Args),
     /// Print the custom resource definitions
     Crds(crds::Args),
+    /// Make the simulator's latency table anew, for `src/simulate/latency/table.csv`
+    #[command(hide = true)]
+    LatencyTable,
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -98,6 +100,9 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(args),
         Command::Decide(args) => decide::run(args),
         Command::Crds(args) => crds::run(args),
+        Command::LatencyTable => {
+            print(&crate::simulate::latency_table()).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
     };
     outcome.unwrap_or_else(|error| {

@@ -34,7 +34,7 @@ pub struct Load {
     /// Samples, strictly ascending in time, at most one in a step of the plant.
     pub(super) samples: Vec<Sample>,
     /// Length in seconds; the last row lasts one usual step too.
-    seconds: f64,
+    pub(super) seconds: f64,
     /// Whether rates are cores of work already.
     pub(super) in_cores: bool,
     /// Deviation of the noise on it; none: what is usual between the samples of a recording.

@@ -149,7 +149,7 @@ pub enum SimulateError {
     },
     /// A controller of queues where there is none.
     #[error(
-        "--controllers: `{name}` scales on a queue and this load has none; leave it out or give the policy a backlog"
+        "--controllers: `{name}` scales on a queue and this load has none; leave it out, or simulate a scenario file with `queue`"
     )]
     Queue {
         /// The name that was asked for.

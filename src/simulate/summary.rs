@@ -22,6 +22,9 @@ pub struct Summary {
     pub version: u32,
     /// What the scores rest on.
     pub assumptions: Assumptions,
+    /// The same for each scenario file, by name; left out for bare traces, which share them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub scenarios: BTreeMap<String, Assumptions>,
     /// One entry per trace, controller and seed, in this order.
     pub runs: Vec<RunScore>,
     /// By controller, over traces of three days and more: geometric mean over traces of the mean over seeds.
@@ -115,7 +118,7 @@ impl Summary {
         compare(&mut runs);
         let geomean = geomeans(&runs, false);
         let geomean_tiled = geomeans(&runs, true);
-        Self { version: VERSION, assumptions, runs, geomean, geomean_tiled }
+        Self { version: VERSION, assumptions, scenarios: BTreeMap::new(), runs, geomean, geomean_tiled }
     }
 
     /// The mean over seeds, then over traces, of one number of a controller's runs, tiled traces or the others.

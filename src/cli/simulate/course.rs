@@ -2,12 +2,9 @@
 
 use super::{
     jobs::Timing,
-    table::{COLUMNS, Column, marked, table},
+    table::{COLUMNS, Cells, Column, marked, table},
 };
-use crate::simulate::{
-    Scenario,
-    summary::{RunScore, Summary},
-};
+use crate::simulate::{Scenario, summary::Summary};
 
 /// Columns that only some scenarios have anything to say in.
 const RARE: [Column; 2] = [
@@ -39,7 +36,7 @@ fn scores(name: &str, controllers: &[String], summary: &Summary) -> String {
         let (sum, count) = runs.filter_map(column.value).fold((0.0, 0.0), |sum, x| (sum.0 + x, sum.1 + 1.0));
         (count > 0.0).then_some(sum / count)
     };
-    let mut heads = vec!["CONTROLLER"];
+    let mut heads = vec!["CONTROLLER".to_owned()];
     let mut rows: Vec<Vec<String>> = controllers.iter().map(|controller| vec![controller.clone()]).collect();
     for column in COLUMNS.iter().chain(&RARE) {
         let values: Vec<Option<f64>> = controllers.iter().map(|controller| mean(controller, column)).collect();
@@ -48,17 +45,18 @@ fn scores(name: &str, controllers: &[String], summary: &Summary) -> String {
         if values.iter().all(|value| value.is_none_or(|value| counts && value == 0.0)) {
             continue;
         }
-        heads.push(column.head);
+        heads.push(column.head.to_owned());
         for (row, cell) in rows.iter_mut().zip(marked(controllers, &values, column.write)) {
             row.push(cell);
         }
     }
-    table(&heads, rows)
+    table(Cells { heads, rows })
 }
 
 /// Demand, and what each controller had for it, in twelve parts.
 fn course(name: &str, controllers: &[String], timings: &[Timing]) -> String {
-    let of = |controller: &String| timings.iter().find(|timing| timing.is(name, controller)).map(|timing| &timing.course);
+    let of =
+        |controller: &String| timings.iter().find(|timing| timing.is(name, controller)).map(|timing| &timing.course);
     let courses: Vec<_> = controllers.iter().filter_map(|controller| Some((controller, of(controller)?))).collect();
     let courses: Vec<_> = courses.into_iter().filter(|(_, course)| !course.is_empty()).collect();
     let Some((_, first)) = courses.first() else { return String::new() };
@@ -77,8 +75,7 @@ fn course(name: &str, controllers: &[String], timings: &[Timing]) -> String {
         }
         row
     });
-    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
-    table(&heads, rows.collect())
+    table(Cells { heads, rows: rows.collect() })
 }
 
 /// Hours as `1h30`.
@@ -89,17 +86,12 @@ fn clock(hours: f64) -> String {
 }
 
 /// Controllers of all scenarios, each once, in their order.
-pub(super) fn all_controllers<'a>(scenarios: &'a [Scenario], chosen: &'a [String]) -> Vec<&'a String> {
-    let mut all: Vec<&String> = Vec::new();
+pub(super) fn all_controllers(scenarios: &[Scenario], chosen: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
     for name in scenarios.iter().flat_map(|scenario| super::controllers_of(scenario, chosen)) {
-        if !all.contains(&name) {
-            all.push(name);
+        if !all.contains(name) {
+            all.push(name.clone());
         }
     }
     all
-}
-
-/// Whether a run is one of a controller on a load, with the first seed.
-pub(super) fn is_first(run: &RunScore, name: &str, controller: &str) -> bool {
-    run.trace == name && run.controller == controller && run.seed == 1
 }

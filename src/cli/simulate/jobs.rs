@@ -12,7 +12,7 @@ use super::{
     output::{Directory, Recorder},
 };
 use crate::simulate::{
-    Action, Controller, Run, Scenario, Score, TICK, View, candidate, candidate_count,
+    Action, Controller, Part, Run, Scenario, Score, TICK, View, candidate, candidate_count,
     oracle::{Knowledge, Oracle},
     summary::RunScore,
 };
@@ -23,6 +23,7 @@ const PROGRESS_TICKS: u64 = 1000;
 /// What is to be run: every trace under every controller with every seed, in this order.
 pub(super) struct Plan<'a> {
     pub(super) scenarios: &'a [Scenario],
+    /// Those that were chosen; empty: each scenario's own.
     pub(super) controllers: &'a [String],
     pub(super) seeds: u64,
 }
@@ -37,6 +38,16 @@ pub(super) struct Timing {
     decision_ns_p50: Option<u64>,
     decision_ns_p99: Option<u64>,
     wall_s: f64,
+    /// What was played, in parts; empty for what is not played.
+    #[serde(skip)]
+    pub(super) course: Vec<Part>,
+}
+
+impl Timing {
+    /// Whether it is the first run of a controller on a load.
+    pub(super) fn is(&self, load: &str, controller: &str) -> bool {
+        self.trace == load && self.controller == controller && self.seed == 1
+    }
 }
 
 /// One job of the plan.
@@ -71,7 +82,7 @@ impl<'a> Plan<'a> {
     fn jobs(&self) -> impl Iterator<Item = Job<'a>> {
         let (controllers, seeds) = (self.controllers, self.seeds);
         self.scenarios.iter().flat_map(move |scenario| {
-            controllers.iter().flat_map(move |controller| {
+            super::controllers_of(scenario, controllers).iter().flat_map(move |controller| {
                 (1..=seeds).map(move |seed| Job { scenario, controller: controller.as_str(), seed })
             })
         })
@@ -126,11 +137,11 @@ fn play_one(
     let Job { scenario, controller: name, seed } = *job;
     bar.set_message(format!("{} · {name}", scenario.load.name));
     let watch = progress::Stopwatch::start();
-    let (score, mut nanoseconds) = match Oracle::named(name) {
+    let Played { score, mut nanoseconds, course } = match Oracle::named(name) {
         Some(oracle) => {
             let plan = Knowledge::new(scenario, seed).plan(oracle);
             bar.inc(job.ticks());
-            (plan.score, Vec::new())
+            Played { score: plan.score, nanoseconds: Vec::new(), course: Vec::new() }
         }
         None => play_best(job, recorder, bar)?,
     };
@@ -143,6 +154,7 @@ fn play_one(
         decision_ns_p50: percentile(50),
         decision_ns_p99: percentile(99),
         wall_s: watch.elapsed().as_secs_f64(),
+        course,
     };
     let score = RunScore {
         trace: scenario.load.name.clone(),
@@ -157,12 +169,15 @@ fn play_one(
     Ok((score, timing))
 }
 
+/// What came of one run.
+struct Played {
+    score: Score,
+    nanoseconds: Vec<u64>,
+    course: Vec<Part>,
+}
+
 /// Plays every candidate behind the controller's name; the best one counts and is recorded.
-fn play_best(
-    job: &Job<'_>,
-    recorder: Option<&mut Recorder>,
-    bar: &indicatif::ProgressBar,
-) -> Result<(Score, Vec<u64>), Failure> {
+fn play_best(job: &Job<'_>, recorder: Option<&mut Recorder>, bar: &indicatif::ProgressBar) -> Result<Played, Failure> {
     let mut best = (f64::INFINITY, 0, None);
     let count = candidate_count(job.controller);
     if count == 1 {
@@ -170,7 +185,7 @@ fn play_best(
     }
     for index in 0..count {
         let outcome = play_candidate(job, index, None, bar)?;
-        let j = outcome.0.j.get();
+        let j = outcome.score.j.get();
         if j < best.0 {
             best = (j, index, Some(outcome));
         }
@@ -187,7 +202,7 @@ fn play_candidate(
     index: usize,
     mut recorder: Option<&mut Recorder>,
     bar: &indicatif::ProgressBar,
-) -> Result<(Score, Vec<u64>), Failure> {
+) -> Result<Played, Failure> {
     let Job { scenario, controller: name, seed } = *job;
     let candidate = candidate(name, index, scenario, seed).map_err(|error| Failure::Input(error.to_string()))?;
     let nanoseconds = Arc::new(Mutex::new(Vec::new()));
@@ -205,7 +220,7 @@ fn play_candidate(
     }
     bar.inc(ticks % PROGRESS_TICKS);
     let nanoseconds = std::mem::take(&mut *nanoseconds.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok((run.score(), nanoseconds))
+    Ok(Played { score: run.score(), nanoseconds, course: run.course() })
 }
 
 /// A controller whose decisions are timed.

@@ -1,10 +1,12 @@
 //! `arbiter simulate`: recorded loads under several controllers, scored.
 
+mod course;
 mod jobs;
 mod markdown;
 mod output;
 mod recording;
 mod report;
+mod scenarios;
 mod table;
 
 use std::{
@@ -12,18 +14,15 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::LazyLock,
 };
 
 use jiff::SignedDuration;
 
 use super::Failure;
-use crate::{
-    policy::{Policy, Prices},
-    simulate::{
-        Load, Scenario, TraceOptions, check_controller,
-        summary::{Assumptions, Summary},
-    },
-    units::{Cores, Seconds},
+use crate::simulate::{
+    Scenario, check_controller,
+    summary::{Assumptions, Summary},
 };
 
 /// Arguments of `arbiter simulate`.
@@ -33,7 +32,8 @@ pub(super) struct Args {
     /// Recorded loads: CSV with the header `timestamp_s,METRIC,…`; the load is `rps`, `arrivals` or `cpu_cores`
     #[arg(long, value_name = "FILE", num_args = 1..)]
     trace: Vec<PathBuf>,
-    #[arg(long, value_name = "FILE", num_args = 1.., hide = true)]
+    /// Scenario files: a load, a service, nodes and events in YAML (simulations/scenarios/README.md)
+    #[arg(long, value_name = "FILE", num_args = 1..)]
     scenario: Vec<PathBuf>,
     /// What `arbiter record` wrote: its load on a service fitted to it, if the plant reproduces what happened
     #[arg(long, value_name = "DIR", conflicts_with_all = ["trace", "scenario"])]
@@ -41,8 +41,8 @@ pub(super) struct Args {
     /// The ScalingPolicy to follow; without one: 2 to 60 replicas and 99 % of requests within 200 ms
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Controllers to compare; a name that does not exist lists those that do
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "arbiter,hpa70")]
+    /// Controllers to compare [default: a scenario's own, else arbiter,hpa70]: arbiter, hpa50, hpa70, hpa80, keda, kpa, vpa, vpa-inplace, hpa50-vpa, hpa70-vpa, hpa70-vpamem, gardener, keda-vpa, hvpa, hpa-hindsight, static, oracle-n, oracle, oracle-lead
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     controllers: Vec<String>,
     /// Repetitions with other noise, starts and tiles
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -84,72 +84,45 @@ enum Format {
 /// Runs `arbiter simulate`.
 #[expect(clippy::needless_pass_by_value, reason = "every subcommand owns its arguments")]
 pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
-    let (scenarios, calibration) = match &args.recording {
-        Some(directory) => recording::scenarios(directory, &args)?,
-        None => (scenarios(&args)?, Vec::new()),
-    };
     for name in &args.controllers {
         check_controller(name).map_err(|error| Failure::Input(error.to_string()))?;
     }
-    let plan = jobs::Plan { scenarios: &scenarios, controllers: &args.controllers, seeds: args.seeds };
-    let panels = scenarios.len() * args.controllers.len();
+    let (scenarios, calibration) = match &args.recording {
+        Some(directory) => recording::scenarios(directory, &args)?,
+        None => (scenarios::read(&args)?, Vec::new()),
+    };
+    let chosen = args.controllers.as_slice();
+    let plan = jobs::Plan { scenarios: &scenarios, controllers: chosen, seeds: args.seeds };
+    // The first seed of each is plotted.
+    let panels = plan.len() / usize::try_from(args.seeds).unwrap_or(usize::MAX).max(1);
     let out = args.out.as_deref().map(|path| output::Directory::create(path, panels)).transpose()?;
     let workers = args.jobs.map_or_else(default_jobs, usize::from);
     let outcomes = jobs::play(&plan, workers, out.as_ref())?;
-    let (scores, timings) = outcomes.into_iter().unzip();
-    let summary = Summary::new(Assumptions::of(&scenarios[0]), scores);
+    let (scores, timings): (Vec<_>, Vec<_>) = outcomes.into_iter().unzip();
+    let mut summary = Summary::new(Assumptions::of(&scenarios[0]), scores);
+    if !args.scenario.is_empty() {
+        let of = |scenario: &Scenario| (scenario.load.name.clone(), Assumptions::of(scenario));
+        summary.scenarios = scenarios.iter().map(of).collect();
+    }
     let json = output::json(&summary)?;
     if let Some(out) = &out {
         out.publish(plan.len(), &json, &report::page(&plan, &summary, calibration, out), &timings)?;
     }
+    let controllers = course::all_controllers(&scenarios, chosen);
     let text = match args.output {
         Format::Json => json,
-        Format::Markdown => markdown::render(&summary, &args.controllers),
-        Format::Table => table::render(&summary, &args.controllers, args.out.as_deref()),
+        Format::Markdown => markdown::render(&summary, &controllers),
+        Format::Table if !args.scenario.is_empty() => course::render(&scenarios, chosen, &summary, &timings),
+        Format::Table => table::render(&summary, &controllers, args.out.as_deref()),
     };
     super::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads everything before anything is played: bad input leaves nothing half written.
-fn scenarios(args: &Args) -> Result<Vec<Scenario>, Failure> {
-    let unavailable = |flag: &str| {
-        Failure::Input(format!("{flag} is not available in this version; replay recorded loads with --trace FILE.csv"))
-    };
-    if !args.scenario.is_empty() {
-        return Err(unavailable("--scenario"));
-    }
-    if args.trace.is_empty() {
-        return Err(Failure::Input("no load to replay; give at least one --trace FILE.csv".to_owned()));
-    }
-    let policy: Option<Policy> = args.policy.as_deref().map(super::validate::only_policy).transpose()?;
-    let prices = args.prices.as_deref().map(prices).transpose()?;
-    let mut scenarios: Vec<Scenario> = Vec::new();
-    for path in &args.trace {
-        let name = path.display().to_string();
-        let file = File::open(path)
-            .map_err(|error| Failure::Input(format!("{name}: cannot be opened: {error}; check the path")))?;
-        let load = Load::read(&name, file, load_column(&args.load_column, path).as_deref())
-            .map_err(|error| Failure::Input(error.to_string()))?;
-        if scenarios.iter().any(|scenario| scenario.load.name == load.name) {
-            return Err(Failure::Input(format!("{name}: another trace is called `{}` too; rename one", load.name)));
-        }
-        let options = TraceOptions {
-            peak_cores: Cores(args.peak_cores),
-            warmup: Seconds(args.warmup.as_secs_f64()),
-            policy: policy.clone(),
-            prices,
-        };
-        let scenario = Scenario::from_trace(load, options);
-        if scenario.warmup >= scenario.duration {
-            let hours = scenario.duration.get() / 3600.0;
-            return Err(Failure::Input(format!(
-                "{name}: --warmup leaves nothing to score of {hours:.0} h; make it shorter"
-            )));
-        }
-        scenarios.push(scenario);
-    }
-    Ok(scenarios)
+/// Controllers of a scenario: those that were chosen, else its own, else arbiter beside the most usual HPA.
+fn controllers_of<'a>(scenario: &'a Scenario, chosen: &'a [String]) -> &'a [String] {
+    static USUAL: LazyLock<[String; 2]> = LazyLock::new(|| ["arbiter".to_owned(), "hpa70".to_owned()]);
+    [chosen, &scenario.controllers].into_iter().find(|names| !names.is_empty()).unwrap_or(USUAL.as_slice())
 }
 
 /// The column to read: the only one that was named, or the first of several that the trace has.
@@ -164,20 +137,6 @@ fn load_column(named: &[String], trace: &Path) -> Option<String> {
     BufReader::new(File::open(trace).ok()?.take(HEADER)).read_line(&mut header).ok()?;
     let columns: Vec<&str> = header.trim().split(',').map(str::trim).collect();
     named.iter().find(|name| columns.contains(&name.as_str())).cloned()
-}
-
-/// Reads a file of prices.
-fn prices(path: &Path) -> Result<Prices, Failure> {
-    let name = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::Input(format!("{name}: cannot be read: {error}; check the path")))?;
-    let prices: Prices = serde_saphyr::from_str(&text)
-        .map_err(|error| Failure::Input(format!("{name}: {error}; write for example `coreHour: 0.0316`")))?;
-    let good = |price: f64| price.is_finite() && price >= 0.0;
-    if !good(prices.gib_hour.get()) || !good(prices.core_hour.get()) || prices.core_hour.get() == 0.0 {
-        return Err(Failure::Input(format!("{name}: prices must be positive numbers of dollars; correct them")));
-    }
-    Ok(prices)
 }
 
 fn default_jobs() -> usize {

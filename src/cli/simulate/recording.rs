@@ -21,7 +21,7 @@ pub(super) fn scenarios(directory: &Path, args: &Args) -> Result<(Vec<Scenario>,
         peak_cores: Cores(args.peak_cores),
         warmup: Seconds(args.warmup.as_secs_f64()),
         policy: args.policy.as_deref().map(super::super::validate::only_policy).transpose()?,
-        prices: args.prices.as_deref().map(super::prices).transpose()?,
+        prices: args.prices.as_deref().map(super::scenarios::prices).transpose()?,
     };
     let recording = read(directory)?;
     let name = directory.file_name().map_or_else(|| "recording".to_owned(), |name| name.to_string_lossy().into_owned());

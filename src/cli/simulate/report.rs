@@ -1,6 +1,7 @@
 //! From scores and panels to the report's page.
 
 use super::{
+    course,
     jobs::Plan,
     output::{Directory, Seen},
     table::{self, Cells},
@@ -20,11 +21,14 @@ const POLICY: &str = include_str!("../../../simulations/policy.yaml");
 pub(super) fn page(plan: &Plan<'_>, summary: &Summary, calibration: Vec<(String, String)>, out: &Directory) -> String {
     let kinds = table::KINDS.into_iter().filter(|(tiled, _)| summary.runs.iter().any(|run| run.tiled == *tiled));
     let mut seen = out.seen();
-    let per_workload = plan.controllers.len() * usize::try_from(plan.seeds).unwrap_or(usize::MAX);
-    let fit = (out.panels() / plan.controllers.len().max(1)).max(1);
+    let controllers = course::all_controllers(plan.scenarios, plan.controllers);
+    let fit = (out.panels() / controllers.len().max(1)).max(1);
     let (mut workloads, mut findings) = (Vec::new(), Vec::new());
-    for (index, scenario) in plan.scenarios.iter().enumerate() {
-        let later = seen.split_off(&((index + 1) * per_workload));
+    let mut jobs = 0;
+    for scenario in plan.scenarios {
+        jobs +=
+            super::controllers_of(scenario, plan.controllers).len() * usize::try_from(plan.seeds).unwrap_or(usize::MAX);
+        let later = seen.split_off(&jobs);
         let (workload, found) = workload(scenario, summary, std::mem::replace(&mut seen, later));
         workloads.push(workload);
         findings.extend(found);
@@ -33,8 +37,8 @@ pub(super) fn page(plan: &Plan<'_>, summary: &Summary, calibration: Vec<(String,
     workloads.truncate(fit);
     findings.sort_by_key(|finding| finding.kind != "fight");
     report::render(&Report {
-        command: command(plan),
-        groups: kinds.map(|(tiled, kind)| group(plan, summary, tiled, kind)).collect(),
+        command: command(plan, &controllers),
+        groups: kinds.map(|(tiled, kind)| group(&controllers, summary, tiled, kind)).collect(),
         workloads,
         left_out,
         findings,
@@ -69,9 +73,9 @@ fn workload(scenario: &Scenario, summary: &Summary, seen: Seen) -> (Workload, Ve
     (workload, findings)
 }
 
-fn group(plan: &Plan<'_>, summary: &Summary, tiled: bool, kind: &str) -> Group {
+fn group(controllers: &[String], summary: &Summary, tiled: bool, kind: &str) -> Group {
     let mean = |name: &String, value: fn(&RunScore) -> Option<f64>| summary.mean(name, tiled, value);
-    let points = plan.controllers.iter().filter_map(|name| {
+    let points = controllers.iter().filter_map(|name| {
         Some(Point {
             name: name.clone(),
             cost: mean(name, |run| Some(table::per_day(run, run.score.cost_usd.get())))?,
@@ -79,13 +83,13 @@ fn group(plan: &Plan<'_>, summary: &Summary, tiled: bool, kind: &str) -> Group {
             j: mean(name, |run| Some(table::per_day(run, run.score.j.get())))?,
         })
     });
-    let scores = cells(table::scores(summary, plan.controllers, tiled));
+    let scores = cells(table::scores(summary, controllers, tiled));
     let several = table::traces(summary, tiled).len() > 1;
     Group {
-        sentence: table::sentence(summary, plan.controllers, tiled, kind),
+        sentence: table::sentence(summary, controllers, tiled, kind),
         heads: scores.0,
         rows: scores.1,
-        by_trace: if several { cells(table::by_trace(summary, plan.controllers, tiled)) } else { Default::default() },
+        by_trace: if several { cells(table::by_trace(summary, controllers, tiled)) } else { Default::default() },
         points: points.collect(),
     }
 }
@@ -106,12 +110,12 @@ fn policy() -> String {
 }
 
 /// What to type to play the same again; without `--jobs` and `--out`, on which nothing depends.
-fn command(plan: &Plan<'_>) -> String {
+fn command(plan: &Plan<'_>, controllers: &[String]) -> String {
     let names: Vec<&str> = plan.scenarios.iter().map(|scenario| scenario.load.name.as_str()).collect();
     format!(
         "arbiter simulate, loads {}, --controllers {}, --seeds {}",
         names.join(" "),
-        plan.controllers.join(","),
+        controllers.join(","),
         plan.seeds
     )
 }

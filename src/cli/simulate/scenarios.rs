@@ -19,10 +19,6 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads all scenarios.
 pub(super) fn read(args: &Args) -> Result<Vec<Scenario>, Failure> {
-    if args.recording.is_some() {
-        let what = "--recording is not available in this version; replay recorded loads with --trace FILE.csv";
-        return Err(Failure::Input(what.to_owned()));
-    }
     let prices = args.prices.as_deref().map(prices).transpose()?;
     let scenarios = match (args.trace.as_slice(), args.scenario.as_slice()) {
         ([], []) => {
@@ -48,7 +44,7 @@ pub(super) fn read(args: &Args) -> Result<Vec<Scenario>, Failure> {
 /// A bare recorded load with the default service.
 fn of_trace(args: &Args, path: &Path, prices: Option<Prices>) -> Result<Scenario, Failure> {
     let name = path.display().to_string();
-    let load = load(path, args.load_column.as_deref())?;
+    let load = load(path, super::load_column(&args.load_column, path).as_deref())?;
     let options = TraceOptions {
         peak_cores: Cores(args.peak_cores),
         warmup: Seconds(args.warmup.as_secs_f64()),
@@ -101,7 +97,7 @@ fn load(path: &Path, column: Option<&str>) -> Result<Load, Failure> {
 }
 
 /// Reads a file of prices.
-fn prices(path: &Path) -> Result<Prices, Failure> {
+pub(super) fn prices(path: &Path) -> Result<Prices, Failure> {
     let name = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Input(format!("{name}: cannot be read: {error}; check the path")))?;

@@ -13,10 +13,10 @@ use crate::simulate::{
 pub(super) const BEST: &str = "*";
 
 /// A column: its head, the number it shows (the smaller the better), and how it is written.
-struct Column {
-    head: &'static str,
-    value: fn(&RunScore) -> Option<f64>,
-    write: fn(f64) -> String,
+pub(super) struct Column {
+    pub(super) head: &'static str,
+    pub(super) value: fn(&RunScore) -> Option<f64>,
+    pub(super) write: fn(f64) -> String,
 }
 
 /// Only there when an oracle was among the controllers; means of ratios are geometric.
@@ -26,7 +26,7 @@ const RATIOS: [Column; 3] = [
     Column { head: "J/ORACLE-LEAD", value: |run| run.j_over_oracle_lead, write: |x| format!("{x:.3}") },
 ];
 
-const COLUMNS: [Column; 8] = [
+pub(super) const COLUMNS: [Column; 8] = [
     Column { head: "J $/DAY", value: |run| Some(per_day(run, run.score.j.get())), write: |x| format!("{x:.2}") },
     Column { head: "$/DAY", value: |run| Some(per_day(run, run.score.cost_usd.get())), write: |x| format!("{x:.2}") },
     Column { head: "OVER SLO", value: |run| run.score.violation_ratio, write: |x| format!("{:.2} %", x * 100.0) },
@@ -152,7 +152,7 @@ pub(super) fn by_trace(summary: &Summary, controllers: &[String], tiled: bool) -
 }
 
 /// Cells of a column, the best one of those that compete marked; nothing is marked when they are equal.
-fn marked(controllers: &[String], values: &[Option<f64>], write: fn(f64) -> String) -> Vec<String> {
+pub(super) fn marked(controllers: &[String], values: &[Option<f64>], write: fn(f64) -> String) -> Vec<String> {
     let compete: Vec<bool> = controllers.iter().map(|name| competes(name)).collect();
     let competing = || values.iter().zip(&compete).filter(|(_, compete)| **compete).map(|(value, _)| *value);
     let best = competing().flatten().min_by(f64::total_cmp).map(write);
@@ -168,7 +168,7 @@ fn marked(controllers: &[String], values: &[Option<f64>], write: fn(f64) -> Stri
         .collect()
 }
 
-fn table(cells: Cells) -> String {
+pub(super) fn table(cells: Cells) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(cells.heads);
     for row in cells.rows {

@@ -63,12 +63,12 @@ fn idle(ratio: f64) -> f64 {
     0.5 * maths::erfc(z / std::f64::consts::SQRT_2)
 }
 
-/// The text of the table, made anew: `cargo run --release --example latency-table > src/simulate/latency/table.csv`.
+/// The text of the table, made anew: `cargo run --release --no-default-features -- latency-table > src/simulate/latency/table.csv`.
 #[must_use]
 pub fn latency_table() -> String {
     let mut text = String::from(
         "# Share of requests slower than a multiple of their mean work, by cores and utilization of a processor-sharing pod.\n\
-         # Made by discrete-event simulation: cargo run --release --example latency-table\n\
+         # Made by discrete-event simulation: cargo run --release --no-default-features -- latency-table\n\
          cores,utilization",
     );
     for index in 0..RATIOS {

@@ -38,7 +38,7 @@ impl Plant {
     /// The share of late requests in a pod with so many cores of work and so many cores of capacity, nothing waiting.
     pub(in crate::simulate) fn late_share(&self) -> impl FnMut(f64, f64) -> f64 {
         let size = Size { cpu: 1.0, cpu_limit: None, memory: Bytes(u64::MAX), memory_limit: None };
-        let mut pod = Pod::create(0, 0, LONG_READY, &[size], &self.service);
+        let mut pod = Pod::create(0, 0, LONG_READY, &vec![size; self.names.len()], &self.service);
         pod.ready_at = LONG_READY;
         let moment = Moment { now: 0.0, stretch: 1.0, tick: false };
         move |work, capacity| {

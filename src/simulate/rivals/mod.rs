@@ -25,30 +25,33 @@ use crate::{
     units::Replicas,
 };
 
-/// KEDA as somebody sets it up who knows the service: a replica is to have what it works off in the backlog's time.
+/// KEDA as somebody sets it up who knows the service: a replica is to have what it works off by the queue's deadline.
 ///
 /// # Errors
 /// There is no queue.
 pub(super) fn keda_of(name: &str, scenario: &Scenario) -> Result<Keda, SimulateError> {
-    let backlog = scenario.policy.objective.backlog.as_ref();
-    let backlog = backlog.ok_or_else(|| SimulateError::Queue { name: name.to_owned() })?;
-    let target = (backlog.drain_within.get() * pod_rate(scenario)).max(1.0);
+    let target = items_in_time(scenario).ok_or_else(|| SimulateError::Queue { name: name.to_owned() })?;
     Ok(Keda::new(name, target, scenario.policy.replicas, keda::executor::Activation::default()))
 }
 
-/// Knative's autoscaler as somebody sets it up who knows the service: on what one pod serves; on concurrency, with its
-/// default of 100 for each pod, where there is a queue.
+/// Knative's autoscaler as somebody sets it up who knows the service: on what one pod serves; on concurrency, with what
+/// a pod works off by the deadline, where there is a queue.
 ///
 /// # Errors
 /// There is neither a queue nor a signal of demand.
 pub(super) fn kpa_of(name: &str, scenario: &Scenario) -> Result<Kpa, SimulateError> {
     let range = scenario.policy.replicas;
-    if scenario.policy.objective.backlog.is_some() {
-        return Ok(Kpa::new(name, kpa::KpaMetric::Concurrency, kpa::CONCURRENCY, range));
+    if let Some(items) = items_in_time(scenario) {
+        return Ok(Kpa::new(name, kpa::KpaMetric::Concurrency, items, range));
     }
     let demand = scenario.policy.signal_of(Role::Demand);
     let demand = demand.ok_or_else(|| SimulateError::Demand { name: name.to_owned() })?;
     Ok(Kpa::new(name, kpa::KpaMetric::Rate { signal: demand.name.clone() }, pod_rate(scenario), range))
+}
+
+/// Items that a pod works off by the queue's deadline, at least one; none without a queue.
+fn items_in_time(scenario: &Scenario) -> Option<f64> {
+    scenario.world.queue.map(|queue| (queue.deadline.get() * pod_rate(scenario)).max(1.0))
 }
 
 /// Requests or items per second that fill a pod of the template's size.

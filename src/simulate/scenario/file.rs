@@ -13,8 +13,8 @@ use super::{
 use crate::{
     policy::Policy,
     simulate::{
-        CountOrShare, Downstream, Event, Load, Metric, NodePool, Pipeline, Queue, Service, Sidecar, SimulateError,
-        What, World,
+        CONTROLLERS, CountOrShare, Downstream, Event, Load, Metric, NodePool, Pipeline, Queue, Service, Sidecar,
+        SimulateError, What, World,
     },
     units::{Cores, Replicas, Seconds},
 };
@@ -46,7 +46,7 @@ struct Document {
     events: Vec<Spanned<EventFile>>,
     policy: Option<String>,
     #[serde(default)]
-    controllers: Vec<String>,
+    controllers: Vec<Spanned<String>>,
     duration: Spanned<Span>,
     warmup: Option<Spanned<Span>>,
 }
@@ -269,7 +269,13 @@ impl ScenarioFile {
         let mut scenario = Scenario::of(load, service, options, duration);
         scenario.world = world;
         scenario.description = document.description.split_whitespace().collect::<Vec<_>>().join(" ");
-        scenario.controllers = document.controllers;
+        for name in document.controllers {
+            if !CONTROLLERS.contains(&name.value.as_str()) {
+                let problem = format!("`{}` is not a controller; choose among {}", name.value, CONTROLLERS.join(", "));
+                return Err(at(name.referenced.line(), problem));
+            }
+            scenario.controllers.push(name.value);
+        }
         Ok(scenario)
     }
 }

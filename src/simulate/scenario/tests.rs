@@ -90,6 +90,10 @@ fn what_is_wrong_is_said_by_line_with_what_to_do() {
         (format!("{base}warmup: 3h\n"), "s.yaml:4: `warmup` leaves nothing to score"),
         (format!("{base}events:\n  - {{at: 1h}}\n"), "s.yaml:5: the event says nothing but `at`"),
         (format!("{base}events:\n  - {{at: 9h, nodeLoss: {{count: 1}}}}\n"), "s.yaml:5: the event comes after the end"),
+        (
+            format!("{base}controllers: [arbiter, magic]\n"),
+            "s.yaml:4: `magic` is not a controller; choose among arbiter",
+        ),
         (format!("{base}metrics: {{scrape: 20s}}\n"), "s.yaml:4: `scrape` is not 15s, 30s or 60s"),
         (format!("{base}replicas: {{min: 5, max: 2}}\n"), "`replicas` has min 5 and max 2"),
         (base.replace("shape: diurnal, low: 1, high: 4", "seed: 1"), "s.yaml:2: `load` has neither trace nor shape"),

@@ -14,6 +14,7 @@ mod convert;
 pub mod normalise;
 pub mod pods;
 pub mod reconcile;
+pub mod replay;
 pub mod values;
 pub mod words;
 

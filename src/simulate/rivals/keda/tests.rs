@@ -47,3 +47,14 @@ fn without_a_queue_nothing_changes() {
     let answer = Keda::new("keda", 10.0, range(1, 60), Activation::default()).look(&view);
     assert_eq!((answer.replicas, answer.reason), (Replicas(3), Reason::WaitingForData));
 }
+
+#[test]
+fn it_is_offered_only_where_a_queue_exists() {
+    let load = crate::simulate::Load::read("x.csv", &b"timestamp_s,rps\n0,5\n60,5\n"[..], None).expect("a load");
+    let mut scenario = crate::simulate::Scenario::from_trace(load, crate::simulate::TraceOptions::default());
+    let error = super::super::keda_of("keda", &scenario).expect_err("there is no queue").to_string();
+    assert!(error.starts_with("--controllers: `keda` scales on a queue and this load has none"), "{error}");
+    scenario.world.queue = Some(crate::simulate::Queue { deadline: crate::units::Seconds(120.0) });
+    // One core and 10 ms an item: 100 items a second, so 12,000 in two minutes.
+    assert_eq!(super::super::keda_of("keda", &scenario).expect("there is one").target, 12_000.0);
+}

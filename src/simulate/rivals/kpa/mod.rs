@@ -20,9 +20,6 @@ use crate::{decide::Reason, policy::ReplicaRange, units::Replicas};
 /// `requests-per-second-target-percentage`, `container-concurrency-target-percentage`.
 pub const TARGET_UTILIZATION: f64 = 0.7;
 
-/// `container-concurrency-target-default`: requests at a time in one pod.
-pub const CONCURRENCY: f64 = 100.0;
-
 /// What is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KpaMetric {
