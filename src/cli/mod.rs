@@ -34,7 +34,6 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[cfg_attr(feature = "controller", expect(clippy::large_enum_variant, reason = "one value, made once per process"))]
 enum Command {
     /// Replay a recorded day, arbiter beside an HPA, with a live page; needs no cluster
     #[cfg(feature = "page")]

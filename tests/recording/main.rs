@@ -91,7 +91,7 @@ fn a_workload_whose_cpu_is_not_its_requests_is_not_compared() {
     fs::write(here.join("policy.yaml"), POLICY).expect("a file");
     let happened = what_happened(here);
     // A batch job in the same pods: half of the hours use four times the CPU, the others next to none.
-    let batch = |row: usize, cores: f64| if row / 60 % 2 == 0 { cores * 4.0 } else { cores * 0.1 };
+    let batch = |row: usize, cores: f64| if (row / 60).is_multiple_of(2) { cores * 4.0 } else { cores * 0.1 };
     let prometheus = Prometheus::filled(here, "batch", &open_metrics(&happened, batch));
     let out = here.join("recording");
     succeeded(&record(&prometheus.url, &out, here));
@@ -216,7 +216,9 @@ fn open_metrics(happened: &[Minute], cpu: impl Fn(usize, f64) -> f64) -> String 
         // OpenMetrics wants the samples of a series together.
         let mut lines: Vec<&str> = samples.lines().collect();
         lines.sort_by_key(|line| line.split('}').next().map(ToOwned::to_owned));
-        lines.iter().for_each(|line| text.extend([line, "\n"]));
+        for line in lines {
+            text.extend([line, "\n"]);
+        }
     }
     text + "# EOF\n"
 }

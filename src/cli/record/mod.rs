@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Longest wait for one answer. History is read from disk, and nobody waits for a tick.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Arguments of `arbiter record`.
 #[derive(Debug, clap::Args)]

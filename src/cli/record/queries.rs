@@ -44,7 +44,7 @@ fn signal_query(source: &Source, share: f64) -> Option<String> {
                  histogram_quantile({share}, sum by (le) (rate({metric}_bucket{{{labels}}}[{range}])))"
             ))
         }
-        _ => None,
+        Source::NatsJetStream { .. } => None,
     }
 }
 

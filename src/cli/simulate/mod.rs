@@ -95,7 +95,8 @@ pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
     };
     let chosen = args.controllers.as_slice();
     let plan = jobs::Plan { scenarios: &scenarios, controllers: chosen, seeds: args.seeds };
-    let panels = plan.len();
+    // The first seed of each is plotted.
+    let panels = plan.len() / usize::try_from(args.seeds).unwrap_or(usize::MAX).max(1);
     let out = args.out.as_deref().map(|path| output::Directory::create(path, panels)).transpose()?;
     let workers = args.jobs.map_or_else(default_jobs, usize::from);
     let outcomes = jobs::play(&plan, workers, out.as_ref())?;

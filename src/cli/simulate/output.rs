@@ -65,7 +65,8 @@ impl Directory {
 
     /// Takes what a job's recorder has left.
     pub(super) fn finished(&self, job: usize, recorder: Recorder) -> Result<(), Failure> {
-        if let Some(seen) = recorder.finish()? {
+        // An oracle has a score and no ticks: nothing to plot.
+        if let Some(seen) = recorder.finish()?.filter(|(panel, _)| !panel.short.is_empty()) {
             self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(job, seen);
         }
         Ok(())

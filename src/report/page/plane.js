@@ -22,7 +22,8 @@
     const log = top > 30 * least;
     const floor = least / 2;
     const y = (value) => (log ? Math.max(value, floor) : value);
-    const best = points.find((p) => isOptimum(p.name)) || points.reduce((a, b) => (b.j < a.j ? b : a));
+    const optima = points.filter((p) => isOptimum(p.name));
+    const best = (optima.length ? optima : points).reduce((a, b) => (b.j < a.j ? b : a));
     const costs = points.map((p) => p.cost);
     const [low, high] = [Math.min(...costs, best.cost), Math.max(...costs)];
     const margin = Math.max((high - low) * 0.18, high * 0.06);
