@@ -92,3 +92,23 @@ pub(in crate::simulate) fn named(name: &str, scenario: &Scenario) -> Result<Box<
 fn milli(cores: f64) -> i64 {
     scaled(1000, cores)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::{Load, TraceOptions};
+
+    #[test]
+    fn every_name_is_made_or_says_what_it_needs() {
+        let rows: String = (0..100).map(|i| format!("{},100\n", i * 60)).collect();
+        let load = Load::read("load.csv", format!("timestamp_s,rps\n{rows}").as_bytes(), None).expect("a load");
+        let scenario = Scenario::from_trace(load, TraceOptions::default());
+        for name in ["vpa", "vpa-inplace", "hpa50-vpa", "hpa70-vpa", "hpa70-vpamem", "gardener", "hvpa"] {
+            let made = named(name, &scenario).map(|controller| controller.name().to_owned());
+            assert_eq!(made.expect("it needs no queue"), name);
+        }
+        let refusal = |name| named(name, &scenario).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refusal("keda-vpa").contains("queue"), "{}", refusal("keda-vpa"));
+        assert!(refusal("magic").contains("`magic` is not available"), "{}", refusal("magic"));
+    }
+}
