@@ -13,7 +13,10 @@ type Write = fn(f64) -> String;
 /// What every cell shows, in this order.
 const CELL: [(Number, Write); 3] = [
     (|run| run.j_over_oracle, |x| format!("{x:.2}")),
-    (|run| run.score.violation_ratio.map(|share| share * 100.0), |x| format!("{x:.2} %")),
+    (
+        |run| run.score.violation_ratio.or(run.score.backlog_late_ratio).map(|share| share * 100.0),
+        |x| format!("{x:.2} %"),
+    ),
     (|run| Some(run.score.reversals_per_hour), |x| format!("{x:.1}")),
 ];
 
@@ -29,7 +32,7 @@ pub(super) fn render(summary: &Summary, controllers: &[String]) -> String {
             "## ",
             kind,
             "\n\n",
-            "J/oracle · requests over the SLO · reversals per hour; the oracle's own J in $ a day.\n\n",
+            "J/oracle · requests or items late · reversals per hour; an oracle's own J, and a queue's, in $ a day.\n\n",
         ]);
         text.push_str(&by_trace(summary, controllers, tiled, &traces));
         text.push('\n');
@@ -44,11 +47,14 @@ fn by_trace(summary: &Summary, controllers: &[String], tiled: bool, traces: &[&s
     for trace in traces {
         let cells = controllers.iter().map(|name| {
             let runs = || summary.runs.iter().filter(|run| run.trace == *trace && run.controller == *name);
-            let dollars = Oracle::named(name).map(|_| mean(runs().map(|run| Some(per_day(run, run.score.j.get())))));
-            let first = dollars.map(|dollars| dollars.map_or_else(nothing, |x| format!("${x:.2}")));
-            let others = CELL.iter().enumerate().map(|(index, (number, write))| {
-                let value = || mean(runs().map(number)).map_or_else(nothing, write);
-                first.clone().filter(|_| index == 0).unwrap_or_else(value)
+            let dollars = || mean(runs().map(|run| Some(per_day(run, run.score.j.get()))));
+            let dollars = || dollars().map_or_else(nothing, |x| format!("${x:.2}"));
+            let others = CELL.iter().enumerate().map(|(index, (number, write))| match mean(runs().map(number)) {
+                // An oracle's own J says what the others are multiples of; without one there are only dollars.
+                Some(_) if index == 0 && Oracle::named(name).is_some() => dollars(),
+                Some(value) => write(value),
+                None if index == 0 => dollars(),
+                None => nothing(),
             });
             others.collect::<Vec<_>>().join(" · ")
         });
@@ -67,7 +73,7 @@ fn means(summary: &Summary, controllers: &[String], tiled: bool) -> String {
     let columns: [(&str, Number, Write); 8] = [
         ("$/day", |run| Some(per_day(run, run.score.cost_usd.get())), |x| format!("{x:.2}")),
         ("J $/day", |run| Some(per_day(run, run.score.j.get())), |x| format!("{x:.2}")),
-        ("over the SLO", CELL[1].0, CELL[1].1),
+        ("late", CELL[1].0, CELL[1].1),
         ("reversals/h", CELL[2].0, |x| format!("{x:.2}")),
         ("pod starts/day", |run| Some(run.score.pod_starts_per_day), |x| format!("{x:.0}")),
         ("resizes/pod/day", |run| Some(run.score.resizes_per_pod_day), |x| format!("{x:.0}")),
