@@ -251,4 +251,37 @@ mod tests {
         assert!(ticks[2100 / 15].snapshot.containers[0].cpu_cores.is_some());
         assert!(ticks[2100 / 15].truth.demand_cores.get() > 4.0);
     }
+
+    #[test]
+    fn metrics_are_lost_wrong_or_missing_as_the_world_says_and_a_controller_can_be_gone() {
+        use super::super::{Event, Metric, Pipeline, What, World};
+        let mut scenario = scenario();
+        let lasts = Seconds(120.0);
+        let event = |at, what| Event { at: Seconds(at), what };
+        let events = vec![
+            event(3000.0, What::MetricOutage { lasts }),
+            event(3600.0, What::WrongMetric { lasts, factor: 0.0, of: Metric::All }),
+            event(4200.0, What::ControllerRestart { lasts }),
+        ];
+        let pipeline = Pipeline { scrape: Seconds(30.0), missing_pods: 0.3 };
+        scenario.world = World { events, pipeline, ..World::default() };
+        let mut run = Run::new(&scenario, controller("hpa70", &scenario).expect("there is one"), 1);
+        let ticks: Vec<Tick> = std::iter::from_fn(|| run.advance()).collect();
+        let at = |second: usize| &ticks[second / 15].snapshot;
+        let cpu = |second: usize| at(second).containers[0].cpu_cores;
+        assert_eq!((cpu(3060), at(3060).signals["requests"].state), (None, Some(SignalState::Absent)));
+        assert!(cpu(3180).is_some_and(|cpu| cpu.get() > 1.0));
+        assert_eq!((cpu(3660), at(3660).signals["requests"].value), (Some(Cores(0.0)), Some(0.0)));
+        // Half of the ticks come 15 s after a scrape, and three pods in ten are not in it.
+        assert_eq!(
+            (at(2700).usage_age_seconds, at(2715).usage_age_seconds),
+            (Some(Seconds(15.0)), Some(Seconds(30.0)))
+        );
+        let reporting = |tick: &Tick| tick.snapshot.containers[0].reporting_pods.map_or(0, |pods| pods.0);
+        assert!(ticks.iter().any(|tick| reporting(tick) > 0 && reporting(tick) < tick.snapshot.replicas.ready.0));
+        // While it is gone, what it decided last stands.
+        let decided = |second: usize| ticks[second / 15].decision.at;
+        assert_eq!((decided(4215), decided(4305)), (decided(4200), decided(4200)));
+        assert_eq!(decided(4320), at(4320).at);
+    }
 }

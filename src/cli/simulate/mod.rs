@@ -25,7 +25,9 @@ use crate::simulate::{
 
 /// Arguments of `arbiter simulate`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  arbiter simulate --trace simulations/traces/ms_mongo_app01_rps_1m.csv --seeds 1")]
+#[command(
+    after_help = "Examples:\n  arbiter simulate --trace simulations/traces/mongodb_rps_3d.csv --seeds 1\n  arbiter simulate --scenario simulations/scenarios/step.yaml"
+)]
 pub(super) struct Args {
     /// Recorded loads: CSV with the header `timestamp_s,METRIC,…`; the load is `rps`, `arrivals` or `cpu_cores`
     #[arg(long, value_name = "FILE", num_args = 1..)]

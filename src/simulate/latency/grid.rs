@@ -75,16 +75,21 @@ pub fn latency_table() -> String {
         let _infallible = write!(text, ",{:.4}", ratio(index));
     }
     text.push('\n');
-    for (row, (cores, utilization)) in
-        CORES.into_iter().flat_map(|cores| UTILIZATIONS.map(|utilization| (cores, utilization))).enumerate()
-    {
-        let requests = if utilization > BUSY { REQUESTS_BUSY } else { REQUESTS };
-        let mut stream = Stream::new(1, "latency-table", row as u64);
-        let _infallible = write!(text, "{cores},{utilization}");
-        for share in simulate(cores, utilization, requests, &mut stream) {
-            let _infallible = write!(text, ",{share:.3e}");
-        }
+    for index in 0..CORES.len() * UTILIZATIONS.len() {
+        text.push_str(&line(index));
         text.push('\n');
+    }
+    text
+}
+
+/// One line of the table, made anew.
+pub(super) fn line(index: usize) -> String {
+    let (cores, utilization) = (CORES[index / UTILIZATIONS.len()], UTILIZATIONS[index % UTILIZATIONS.len()]);
+    let requests = if utilization > BUSY { REQUESTS_BUSY } else { REQUESTS };
+    let mut stream = Stream::new(1, "latency-table", index as u64);
+    let mut text = format!("{cores},{utilization}");
+    for share in simulate(cores, utilization, requests, &mut stream) {
+        let _infallible = write!(text, ",{share:.3e}");
     }
     text
 }

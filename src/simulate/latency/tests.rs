@@ -89,6 +89,16 @@ fn the_table_in_the_tree_is_what_a_fresh_simulation_finds() {
 }
 
 #[test]
+fn the_generator_makes_the_lines_that_are_in_the_tree() {
+    let text = include_str!("table.csv");
+    for index in [5, 4 * MEASURED.len() + 3] {
+        let line =
+            text.lines().filter(|line| !line.starts_with(['#', 'c'])).nth(index).expect("there are enough lines");
+        assert_eq!(grid::line(index), line);
+    }
+}
+
+#[test]
 fn the_grid_is_whole_and_falls_with_the_ratio_and_rises_with_utilization() {
     let rows = grid::parse(include_str!("table.csv")).expect("the table can be read");
     for (index, row) in rows.iter().enumerate() {

@@ -22,6 +22,13 @@ struct Node {
     ready_at: f64,
 }
 
+impl Node {
+    /// Share of it that is left free once a need is met: the mean of CPU and memory.
+    fn share_left(&self, free: (f64, f64), need: (f64, f64)) -> f64 {
+        f64::midpoint((free.0 - need.0) / self.cpu, (free.1 - need.1) / self.memory)
+    }
+}
+
 /// All nodes. Without pools there is always room.
 #[derive(Clone, Debug)]
 pub(super) struct Nodes {
@@ -55,10 +62,12 @@ impl Nodes {
         self.pools.is_empty()
     }
 
-    /// Allocatable of the largest node that there is or could be.
+    /// Allocatable of the largest node that there is; of the largest that there could be while there is none.
     pub(super) fn largest(&self) -> Option<Resources> {
-        let largest = self.pools.iter().max_by(|a, b| a.cpu.get().total_cmp(&b.cpu.get()))?;
-        Some(Resources { cpu_cores: Some(largest.cpu), memory_bytes: Some(largest.memory) })
+        let used = |pool: usize| self.list.iter().any(|node| node.pool == pool);
+        let pools = self.pools.iter().enumerate();
+        let (_, pool) = pools.max_by(|a, b| used(a.0).cmp(&used(b.0)).then(a.1.cpu.get().total_cmp(&b.1.cpu.get())))?;
+        Some(Resources { cpu_cores: Some(pool.cpu), memory_bytes: Some(pool.memory) })
     }
 
     fn free<'a>(&self, pods: impl Iterator<Item = &'a Pod>) -> Free {
@@ -73,7 +82,8 @@ impl Nodes {
         free
     }
 
-    /// Puts waiting pods on nodes, the oldest first, each where most is free; asks for nodes for those that find no room.
+    /// Puts waiting pods on nodes, the oldest first, each where the largest share is left
+    /// free (the scheduler's `LeastAllocated`); asks for nodes for those that find no room.
     pub(super) fn schedule(&mut self, now: f64, pods: &mut [Pod], draining: &[(f64, Pod)]) {
         if self.endless() {
             for pod in pods.iter_mut().filter(|pod| pod.node.is_none()) {
@@ -87,9 +97,10 @@ impl Nodes {
             let need = pod.reserved();
             let ready = self.list.iter().enumerate().filter(|(_, node)| node.ready_at <= now);
             let fitting = ready.filter(|(index, _)| fits(free[*index], need));
-            // Later nodes win only when more is free there.
+            let left_free = |index: usize| self.list[index].share_left(free[index], need);
+            // Later nodes win only when a larger share is left free there.
             let best = fitting.fold(None, |best: Option<usize>, (index, _)| match best {
-                Some(before) if free[before].0 >= free[index].0 => Some(before),
+                Some(before) if left_free(before) >= left_free(index) => Some(before),
                 _ => Some(index),
             });
             match best {
