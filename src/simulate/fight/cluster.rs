@@ -60,8 +60,8 @@ pub(super) struct Point {
     pub(super) replicas: u32,
     /// CPU request of a new pod, in cores.
     pub(super) request: f64,
-    /// Requests of all pods, in cores.
-    pub(super) reserved: f64,
+    /// CPU request of a pod, mean over all, in cores.
+    pub(super) mean_request: f64,
     /// Items that wait.
     pub(super) waiting: f64,
 }
@@ -120,6 +120,21 @@ impl Cluster {
         self.tick as f64 * TICK_SECONDS
     }
 
+    /// The state before anybody looks.
+    pub(super) fn start(&self) -> Point {
+        self.point(0.0)
+    }
+
+    fn point(&self, at: f64) -> Point {
+        Point {
+            at,
+            replicas: self.desired,
+            request: self.request,
+            mean_request: self.pods.iter().map(|pod| pod.request).sum::<f64>() / self.pods.len().max(1) as f64,
+            waiting: self.waiting.back().copied().unwrap_or(0.0),
+        }
+    }
+
     /// One look of the controller and the 15 s that follow.
     pub(super) fn step(&mut self, controller: &mut dyn Controller) -> Point {
         let (snapshot, pods) = (self.snapshot(), self.views());
@@ -127,15 +142,8 @@ impl Cluster {
         let action = controller.tick(&View { snapshot: &snapshot, now: self.now(), pods: &pods, queue });
         self.apply(&action);
         self.work();
-        let point = Point {
-            at: self.now(),
-            replicas: self.desired,
-            request: self.request,
-            reserved: self.pods.iter().map(|pod| pod.request).sum(),
-            waiting: self.waiting.back().copied().unwrap_or(0.0),
-        };
         self.tick += 1;
-        point
+        self.point(self.now())
     }
 
     fn apply(&mut self, action: &Action) {

@@ -119,7 +119,8 @@ pub fn play(case: &'static Case) -> Course {
     let mut controller = (case.controller)();
     let mut cluster = Cluster::new(case.setup);
     let ticks = whole(case.seconds / TICK_SECONDS);
-    let points: Vec<Point> = (0..ticks).map(|_| cluster.step(controller.as_mut())).collect();
+    let mut points = vec![cluster.start()];
+    points.extend((0..ticks).map(|_| cluster.step(controller.as_mut())));
     let (evictions, resizes) = (cluster.evictions, cluster.resizes);
     Course { case, class: classify(case, &points), evictions, resizes, points }
 }
@@ -212,9 +213,9 @@ impl Course {
         self.points.last().map_or(0, |point| point.replicas)
     }
 
-    /// Request of a new pod at the end, in cores.
+    /// CPU request of a pod at the end, mean over all, in cores.
     #[must_use]
     pub fn last_request(&self) -> f64 {
-        self.points.last().map_or(0.0, |point| point.request)
+        self.points.last().map_or(0.0, |point| point.mean_request)
     }
 }

@@ -7,11 +7,11 @@ use super::{Class, Course, Point, text};
 use crate::units::maths;
 
 const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 360.0;
+const HEIGHT: f64 = 376.0;
 /// Left and right edge of the panels.
 const EDGES: (f64, f64) = (64.0, 690.0);
 /// Top and height of the two panels.
-const PANELS: [(f64, f64); 2] = [(62.0, 118.0), (208.0, 118.0)];
+const PANELS: [(f64, f64); 2] = [(76.0, 118.0), (222.0, 118.0)];
 
 /// Colours for a light page, and others for a dark one; the lines stay apart for colour-blind eyes.
 const STYLE: &str = "\
@@ -53,7 +53,13 @@ fn plot(course: &Course) -> String {
         Line { name: "items that wait", class: "size", value, word: |value| format!("{value:.0}"), unit: 1.0 }
     } else {
         let word = |value| format!("{value:.0}m");
-        Line { name: "CPU request of a pod", class: "size", value: |point| point.request, word, unit: 1000.0 }
+        Line {
+            name: "CPU request of a pod, mean",
+            class: "size",
+            value: |point| point.mean_request,
+            word,
+            unit: 1000.0,
+        }
     };
     let title = format!("{}   {}", case.key, case.title);
     let ending = format!("{}: {} pods", course.class.words(), text::pods(course));

@@ -98,7 +98,7 @@ fn ladder(course: &Course) -> String {
     if case.setup.queue.is_some() {
         line("queue", &picture(&course.points, |point| point.waiting.max(1.0)));
     } else {
-        line("request", &picture(&course.points, |point| point.request));
+        line("request", &picture(&course.points, |point| point.mean_request));
     }
     line("here", &steps(course));
     line("known", case.reference);
