@@ -49,9 +49,18 @@ pub(super) fn kpa_of(name: &str, scenario: &Scenario) -> Result<Kpa, SimulateErr
     Ok(Kpa::new(name, kpa::KpaMetric::Rate { signal: demand.name.clone() }, pod_rate(scenario), range))
 }
 
-/// Items that a pod works off by the queue's deadline, at least one; none without a queue.
+/// Seconds from a rise of the queue to the creation of pods: a sync period of the HPA, and once more for its second
+/// step where one is not enough.
+const NOTICE_SECONDS: f64 = 30.0;
+/// A pod is given at least what it works off in this share of the deadline, however long it takes to start.
+const LEAST_SHARE: f64 = 0.25;
+
+/// Items that a pod works off by the queue's deadline after it has been noticed and has started, at least one; none
+/// without a queue.
 fn items_in_time(scenario: &Scenario) -> Option<f64> {
-    scenario.world.queue.map(|queue| (queue.deadline.get() * pod_rate(scenario)).max(1.0))
+    let deadline = scenario.world.queue?.deadline.get();
+    let left = deadline - NOTICE_SECONDS - scenario.service.start_median.get();
+    Some((left.max(deadline * LEAST_SHARE) * pod_rate(scenario)).max(1.0))
 }
 
 /// Requests or items per second that fill a pod of the template's size.

@@ -55,6 +55,6 @@ fn it_is_offered_only_where_a_queue_exists() {
     let error = super::super::keda_of("keda", &scenario).expect_err("there is no queue").to_string();
     assert!(error.starts_with("--controllers: `keda` scales on a queue and this load has none"), "{error}");
     scenario.world.queue = Some(crate::simulate::Queue { deadline: crate::units::Seconds(120.0) });
-    // One core and 10 ms an item: 100 items a second, so 12,000 in two minutes.
-    assert_eq!(super::super::keda_of("keda", &scenario).expect("there is one").target, 12_000.0);
+    // One core and 10 ms an item: 100 items a second, in the minute that is left of two after notice and start.
+    assert_eq!(super::super::keda_of("keda", &scenario).expect("there is one").target, 6000.0);
 }

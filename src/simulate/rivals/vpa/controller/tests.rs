@@ -38,10 +38,10 @@ fn pod(id: u64, cores: f64, now: f64) -> PodView {
     }
 }
 
-/// Looks at pods and lets the controller act.
 /// Sizes of new pods, pods to evict, pods to resize and to what.
 type Answer = (Vec<ContainerSize>, Vec<u64>, Vec<(u64, Vec<ContainerSize>)>);
 
+/// Looks at pods and lets the controller act.
 fn tick(vpa: &mut Vpa, now: f64, pods: &[PodView]) -> Answer {
     let container = ContainerState {
         name: "app".to_owned(),
