@@ -9,7 +9,7 @@ use super::{
     panel::{REASONS, meaning},
 };
 
-const STYLE: &str = include_str!("page/style.css");
+const STYLE: &str = concat!(include_str!("../theme.css"), include_str!("page/style.css"));
 const SCRIPTS: [&str; 4] = [
     include_str!("page/theme.js"),
     include_str!("page/plane.js"),

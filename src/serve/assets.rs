@@ -28,7 +28,7 @@ pub(super) const FILES: [(&str, &str, &str); 14] = [
     ("plots.js", JAVASCRIPT, include_str!("page/plots.js")),
     ("reasons.js", JAVASCRIPT, include_str!("page/reasons.js")),
     ("store.js", JAVASCRIPT, include_str!("page/store.js")),
-    ("style.css", CSS, include_str!("page/style.css")),
+    ("style.css", CSS, concat!(include_str!("../theme.css"), include_str!("page/style.css"))),
     ("theme.js", JAVASCRIPT, include_str!("page/theme.js")),
     ("units.js", JAVASCRIPT, include_str!("page/units.js")),
 ];

@@ -5,9 +5,13 @@
 //! tuning. `static` is no autoscaling at all: the constant number of the template's pods that suits the load best, in
 //! hindsight too (of a queue's: as many as the policy allows).
 
-use super::{Action, Controller, PodAction, Scenario, SimulateError, View, controller, oracle::Knowledge, rivals::Hpa};
+use super::{
+    Action, Controller, PodAction, Scenario, SimulateError, View, controller,
+    oracle::Knowledge,
+    rivals::{Answer, Hpa},
+};
 use crate::{
-    decide::{ContainerSize, Decision, Explain, Reason},
+    decide::Reason,
     units::{Cores, Replicas},
 };
 
@@ -59,22 +63,9 @@ impl Controller for Static {
     }
 
     fn tick(&mut self, view: &View<'_>) -> Action {
-        let snapshot = view.snapshot;
-        let sizes = snapshot.containers.iter();
-        let containers =
-            sizes.map(|c| ContainerSize { name: c.name.clone(), requests: c.request, limits: c.limit }).collect();
-        let decision = Decision {
-            v: 0,
-            at: snapshot.at,
-            replicas: self.replicas,
-            containers,
-            boost: None,
-            // As if somebody had set minimum and maximum to the same count.
-            reason: Reason::LimitedByMin,
-            message: format!("{} replicas, always", self.replicas),
-            explain: Explain::default(),
-        };
-        Action { decision, pods: PodAction::NewPods(Vec::new()) }
+        // As if somebody had set minimum and maximum to the same count.
+        let (reason, message) = (Reason::LimitedByMin, format!("{} replicas, always", self.replicas));
+        Answer { replicas: self.replicas, reason, message }.action(view, PodAction::NewPods(Vec::new()))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
 
 use crate::observe::error::shorten;
 
@@ -74,16 +74,13 @@ pub(super) enum Decoded {
 
 /// Decodes a body; the error is half a sentence that does not repeat the body.
 pub(super) fn decode(body: &[u8]) -> Result<Decoded, String> {
-    let envelope: Envelope =
-        serde_json::from_slice(body).map_err(|e| format!("it is not the query API's JSON, {}", position(&e)))?;
-    if envelope.status == "error" {
-        let message = shorten(&envelope.error.unwrap_or_default());
-        return Ok(match envelope.error_type.as_deref() {
-            Some("bad_data" | "execution") => Decoded::Rejected(message),
-            other => Decoded::Unavailable(format!("{}: {message}", shorten(other.unwrap_or("error")))),
-        });
-    }
-    let series = match envelope.data {
+    let envelope: Envelope<Data> = envelope(body)?;
+    let (data, warnings) = match envelope.open() {
+        Ok(opened) => opened,
+        Err(Fault::Query(message)) => return Ok(Decoded::Rejected(message)),
+        Err(Fault::Server(why)) => return Ok(Decoded::Unavailable(why)),
+    };
+    let series = match data {
         Some(Data::Vector(series)) => series.into_iter().map(RawSeries::decode).collect::<Result<_, _>>()?,
         Some(Data::Scalar((_, Number(value)))) => {
             vec![Series { labels: BTreeMap::new(), sample: Sample::Number(value) }]
@@ -94,24 +91,45 @@ pub(super) fn decode(body: &[u8]) -> Result<Decoded, String> {
         Some(Data::String(_)) => return Ok(Decoded::Rejected("it gives a text, not a number".to_owned())),
         None => return Err("it is marked as a success and has no data".to_owned()),
     };
-    Ok(Decoded::Success(Answer { series, warnings: envelope.warnings.iter().map(|w| shorten(w)).collect() }))
+    Ok(Decoded::Success(Answer { series, warnings }))
 }
 
-pub(super) fn position(error: &serde_json::Error) -> String {
-    format!("line {} column {}", error.line(), error.column())
-}
-
+/// What the API wraps every answer in, with data of one endpoint.
 #[derive(Deserialize)]
-struct Envelope {
+pub(super) struct Envelope<D> {
     status: String,
-    #[serde(default)]
-    data: Option<Data>,
-    #[serde(default, rename = "errorType")]
+    data: Option<D>,
+    #[serde(rename = "errorType")]
     error_type: Option<String>,
-    #[serde(default)]
     error: Option<String>,
     #[serde(default)]
     warnings: Vec<String>,
+}
+
+/// Who is at fault when an envelope holds an error, and what it says.
+pub(super) enum Fault {
+    Query(String),
+    Server(String),
+}
+
+/// Reads an envelope; the error is half a sentence that does not repeat the body.
+pub(super) fn envelope<D: DeserializeOwned>(body: &[u8]) -> Result<Envelope<D>, String> {
+    serde_json::from_slice(body)
+        .map_err(|e| format!("it is not the query API's JSON, line {} column {}", e.line(), e.column()))
+}
+
+impl<D> Envelope<D> {
+    /// The data and what the server warns about.
+    pub(super) fn open(self) -> Result<(Option<D>, Vec<String>), Fault> {
+        if self.status == "error" {
+            let message = shorten(&self.error.unwrap_or_default());
+            return Err(match self.error_type.as_deref() {
+                Some("bad_data" | "execution") => Fault::Query(message),
+                other => Fault::Server(format!("{}: {message}", shorten(other.unwrap_or("error")))),
+            });
+        }
+        Ok((self.data, self.warnings.iter().map(|w| shorten(w)).collect()))
+    }
 }
 
 #[derive(Deserialize)]

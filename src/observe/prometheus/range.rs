@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use super::{
     Prometheus,
-    answer::{Number, position},
+    answer::{Envelope, Fault, Number, envelope},
     promql, read_bounded,
 };
-use crate::observe::error::{ObserveError, shorten};
+use crate::observe::error::ObserveError;
 
 /// Largest answer that is read: 11,000 points of a hundred series.
 const MAX_BODY: usize = 64 << 20;
@@ -35,19 +35,6 @@ pub struct Span {
     pub to: i64,
     /// Step.
     pub step: u32,
-}
-
-#[derive(Deserialize)]
-struct Envelope {
-    status: String,
-    #[serde(default)]
-    data: Option<Data>,
-    #[serde(default, rename = "errorType")]
-    error_type: Option<String>,
-    #[serde(default)]
-    error: Option<String>,
-    #[serde(default)]
-    warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -76,16 +63,15 @@ impl Prometheus {
             let mut response = request.post_raw().await.map_err(|e| self.transport(&e))?;
             let status = response.status().as_u16();
             let body = read_bounded(&mut response, MAX_BODY).await.map_err(|why| self.unusable(why))?;
-            let Ok(envelope) = serde_json::from_slice::<Envelope>(&body) else {
-                return Err(if (200..300).contains(&status) {
-                    let why = serde_json::from_slice::<Envelope>(&body).err();
-                    let why = why.map_or_else(String::new, |e| format!(", {}", position(&e)));
-                    self.unusable(format!("it is not the query API's JSON{why}"))
-                } else {
-                    ObserveError::PrometheusStatus { url: self.shown_url.clone(), status, hint: super::hint(status) }
-                });
-            };
-            self.decode(envelope, combine)
+            match envelope::<Data>(&body) {
+                Ok(envelope) => self.points(envelope, combine),
+                Err(why) if (200..300).contains(&status) => Err(self.unusable(why)),
+                Err(_) => Err(ObserveError::PrometheusStatus {
+                    url: self.shown_url.clone(),
+                    status,
+                    hint: super::hint(status),
+                }),
+            }
         };
         match tokio::time::timeout(self.timeout, receive).await {
             Ok(result) => result,
@@ -93,19 +79,19 @@ impl Prometheus {
         }
     }
 
-    fn decode(&self, envelope: Envelope, combine: Combine) -> Result<Vec<(i64, f64)>, ObserveError> {
-        if envelope.status != "success" {
-            let message = shorten(&envelope.error.unwrap_or_default());
-            return Err(match envelope.error_type.as_deref() {
-                Some("bad_data" | "execution") => ObserveError::QueryRejected { message },
-                other => self.unusable(format!("{}: {message}", shorten(other.unwrap_or("error")))),
-            });
+    fn points(&self, envelope: Envelope<Data>, combine: Combine) -> Result<Vec<(i64, f64)>, ObserveError> {
+        let (data, warnings) = envelope.open().map_err(|fault| match fault {
+            Fault::Query(message) => ObserveError::QueryRejected { message },
+            Fault::Server(why) => self.unusable(why),
+        })?;
+        if let Some(warning) = warnings.first() {
+            return Err(self.unusable(format!("it warns: {warning}")));
         }
-        if let Some(warning) = envelope.warnings.first() {
-            return Err(self.unusable(format!("it warns: {}", shorten(warning))));
-        }
+        let Some(data) = data else {
+            return Err(self.unusable("it is marked as a success and has no data".to_owned()));
+        };
         let mut points: BTreeMap<i64, f64> = BTreeMap::new();
-        for (at, Number(value)) in envelope.data.into_iter().flat_map(|data| data.result).flat_map(|s| s.values) {
+        for (at, Number(value)) in data.result.into_iter().flat_map(|series| series.values) {
             if !value.is_finite() {
                 continue;
             }
