@@ -102,6 +102,9 @@ fn reason(facts: &Facts) -> Reason {
     if by_floor || (saturation.cause.is_some() && !grows && replicas.model < replicas.decided && known) {
         return if saturation.in_vain.is_some() { Reason::DownstreamBound } else { Reason::Saturated };
     }
+    if replicas.relieved {
+        return Reason::Saturated;
+    }
     if grows && !replicas.raised_by_loss {
         return if known { steady(facts) } else { Reason::SignalsStale };
     }

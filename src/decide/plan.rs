@@ -250,6 +250,8 @@ pub(super) struct Count {
     pub(super) decided: u32,
     /// The floor after signal loss raised it.
     pub(super) raised_by_loss: bool,
+    /// Larger pods are tried against a shortage first.
+    pub(super) relieved: bool,
     /// The limit that binds.
     pub(super) limited: Limited,
 }
@@ -261,7 +263,15 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     if !policy.levers.replicas {
         memory.counters.decided = Some(spec);
         let limited = Limited { replicas: spec, by: None, text: None };
-        return Count { current: spec, needed: None, model: spec, decided: spec, raised_by_loss: false, limited };
+        return Count {
+            current: spec,
+            needed: None,
+            model: spec,
+            decided: spec,
+            raised_by_loss: false,
+            relieved: false,
+            limited,
+        };
     }
     let current = memory.counters.decided.filter(|_| !asked.foreign.wrote).unwrap_or(spec);
     let max = policy.replicas.max.0.max(1);
@@ -315,7 +325,7 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     memory.events.decided(sample.t, policy.mode, base, decided);
     memory.foreign.decided(decided);
     let needed = plan.is_known().then(|| step.worth(step.planned));
-    Count { current, needed, model, decided, raised_by_loss, limited }
+    Count { current, needed, model, decided, raised_by_loss, relieved: asked.relief.waits, limited }
 }
 
 /// Deadbands: shrinking by less than `scaleDown.tolerance` is not worth it; growth waits for a tolerance only where the
@@ -393,6 +403,7 @@ pub(super) fn sizes(
             frozen,
             still,
             saturated: saturation.cause.is_some(),
+            growing: f64::from(count.decided) > sample.ready,
         };
         asked = memory.vertical.trim(&look);
         boost = memory

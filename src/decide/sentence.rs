@@ -73,6 +73,9 @@ fn saturated(facts: &Facts) -> String {
     let (from, to) = (facts.replicas.current, facts.replicas.decided);
     if to > from {
         format!("{what}: growing from {from} to {to} whatever the model says")
+    } else if facts.replicas.relieved {
+        let asked = facts.sizes.boost.as_ref().map_or(facts.sizes.asked, |(_, size, _)| *size);
+        format!("{what}: running pods get {} first, new ones follow if it stays so", words::cores_unit(asked))
     } else {
         format!("{what}: {} held until new pods serve", words::replicas(to))
     }
@@ -225,7 +228,9 @@ fn boosted(facts: &Facts) -> String {
     );
     match new {
         0 => format!(
-            "running pods get {} instead of {} for a while",
+            "demand is {}, more than {} carry: running pods get {} instead of {}, new ones follow if it lasts",
+            words::cores_unit(facts.plan.must),
+            words::replicas(facts.replicas.decided),
             words::cores(*size),
             words::cores_unit(facts.sizes.asked)
         ),

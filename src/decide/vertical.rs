@@ -16,7 +16,7 @@ use crate::{
 
 /// Share of pods whose raise may be refused before replicas no longer wait for it.
 const MOST_REFUSED: f64 = 0.5;
-/// No trimming before demand has been watched.
+/// No trimming, and more replicas rather than larger ones, before demand has been watched.
 const WARM_UP: f64 = 1800.0;
 /// Smallest size that is trimmed to, cores (as the lattice's smallest useful one).
 const TRIM_LEAST: f64 = 0.0625;
@@ -76,11 +76,19 @@ pub(super) struct Look<'a> {
     pub(super) still: bool,
     /// Pods are short.
     pub(super) saturated: bool,
+    /// New pods are on their way.
+    pub(super) growing: bool,
 }
 
 /// Whether sizes of running pods may be moved.
 pub(super) fn resizable(policy: &Policy) -> bool {
     policy.levers.cpu && policy.resize.strategy == ResizeStrategy::InPlaceOnly
+}
+
+/// Whether running pods grow before there are more of them: not where utilization is the objective (a size is only a
+/// bridge to more pods there), nor before demand has been watched.
+fn vertical_first(capacity: &Capacity, sample: &Sample) -> bool {
+    capacity.sizes_managed && sample.uptime >= WARM_UP
 }
 
 impl Vertical {
@@ -145,7 +153,7 @@ impl Vertical {
     ) -> Relief {
         let refused: f64 = sample.groups.iter().filter(|(_, _, refused)| *refused).map(|(n, ..)| n).sum();
         let (Some(nominal), Some((asked, _))) = (self.nominal, self.asked) else { return Relief::default() };
-        if !resizable(policy) || refused > MOST_REFUSED * sample.ready {
+        if !vertical_first(capacity, sample) || refused > MOST_REFUSED * sample.ready {
             return Relief::default();
         }
         let most = fit(policy.tuning.boost * nominal);
@@ -253,15 +261,16 @@ impl Vertical {
         }
         let asked = self.asked().unwrap_or(nominal);
         let need = 1.05 * look.demand;
+        let may_grow = look.growing || vertical_first(look.capacity, look.sample);
         let full = n * look.capacity.of(nominal);
         if let Some((_, since)) = self.boost {
             let age = t - since;
-            let served = need < 0.98 * full;
+            let served = need < 0.98 * full || !may_grow;
             // What is saturated is not made smaller.
             if !look.saturated && ((served && age >= BOOST_LEAST) || age >= BOOST_SECONDS) {
                 self.boost = None;
             }
-        } else if need > n * look.capacity.of(asked) + 0.05 * full && !look.still {
+        } else if need > n * look.capacity.of(asked) + 0.05 * full && may_grow && !look.still {
             let most = (look.fit)(look.policy.tuning.boost * nominal);
             let steps = (1..=8).map(|i| nominal * maths::exp2(f64::from(i) / 8.0));
             let size =

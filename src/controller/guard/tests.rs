@@ -32,6 +32,7 @@ fn policy(levers: Levers) -> Policy {
         on_signal_loss: None,
         on_rival: OnRival::Floor,
         prices: Prices::default(),
+        tuning: crate::policy::Tuning::default(),
     }
 }
 
