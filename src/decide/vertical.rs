@@ -37,7 +37,8 @@ pub(super) struct Vertical {
     /// Since when less would do, and the most that was needed meanwhile.
     lower_since: Option<f64>,
     lower_most: f64,
-    decreased: f64,
+    wasted: f64,
+    tokens: f64,
     /// (size, since).
     boost: Option<(f64, f64)>,
     /// Since when pods are larger against a shortage.
@@ -176,7 +177,6 @@ impl Vertical {
             self.boost = Some((size, sample.t));
         }
         self.forget_lower();
-        self.decreased = sample.t;
         self.relieved = Some(sample.t);
         Relief { waits: true, covers }
     }
@@ -187,6 +187,8 @@ impl Vertical {
         let asked = self.asked().unwrap_or(nominal);
         let alone = !look.policy.levers.replicas;
         let trims = look.policy.resize.trims_per_pod_per_day;
+        let day = f64::from(trims);
+        self.tokens = (self.tokens + look.sample.dt * day / 86_400.0).min((day * look.policy.tuning.trim_bucket).max(1.0));
         let may = resizable(look.policy) && (look.capacity.sizes_managed || alone);
         if !may || self.boost.is_some() {
             return asked;
@@ -205,10 +207,12 @@ impl Vertical {
             let t = look.sample.t;
             let since = *self.lower_since.get_or_insert(t);
             self.lower_most = self.lower_most.max(want);
-            if t - since >= look.policy.tuning.trim_after && t - self.decreased >= 86_400.0 / f64::from(trims) {
+            self.wasted += look.sample.dt * (1.0 - self.lower_most / asked).max(0.0);
+            let price = look.policy.tuning.trim_price * 96.0 / f64::from(trims);
+            if t - since >= look.policy.tuning.trim_after && self.wasted >= price && self.tokens >= 1.0 {
                 self.set(self.lower_most.min(asked), t);
                 self.forget_lower();
-                self.decreased = t;
+                self.tokens -= 1.0;
             }
         } else {
             self.forget_lower();
@@ -222,6 +226,7 @@ impl Vertical {
     fn forget_lower(&mut self) {
         self.lower_since = None;
         self.lower_most = 0.0;
+        self.wasted = 0.0;
     }
 
     /// The smallest size, in eighths of an octave, with which the replicas carry what is planned.

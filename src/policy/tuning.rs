@@ -54,6 +54,8 @@ pub struct Tuning {
     pub trim_after: f64,
     /// … and be lower by this share.
     pub trim_gain: f64,
+    pub trim_price: f64,
+    pub trim_bucket: f64,
     /// Largest boost over the nominal size.
     pub boost: f64,
 }
@@ -82,6 +84,8 @@ impl Default for Tuning {
             trim_floor: 0.25,
             trim_after: 300.0,
             trim_gain: 0.12,
+            trim_price: 108.0,
+            trim_bucket: 0.1,
             boost: 2.0,
         }
     }
