@@ -71,7 +71,7 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
         return explain::at_zero(snapshot, signals);
     }
 
-    memory.demand.learn(&sample, &signals);
+    memory.demand.learn(&sample, &signals, &policy.tuning);
     let plan = plan::plan(snapshot, policy, &sample, &signals, memory);
 
     let saturation = plan::saturation(policy, &sample, &signals, &plan, memory);

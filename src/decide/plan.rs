@@ -23,12 +23,6 @@ use crate::{
     units::{Cores, Seconds},
 };
 
-/// Idle time before a replica leaves, by what is bought (model 3.19): when pods shrink while they wait, waiting is
-/// cheap; with a smaller budget of trims it is dearer; queue workers are needed or not.
-const HOLD_TRIMMED: f64 = 1800.0;
-const HOLD_SOME_TRIMS: f64 = 900.0;
-const HOLD_PLAIN: f64 = 600.0;
-const HOLD_BACKLOG: f64 = 120.0;
 /// Trims per day from which waiting is cheap: one in 20 minutes.
 const MANY_TRIMS: u32 = 72;
 /// A resize that is not seen after this is not coming, seconds.
@@ -98,7 +92,7 @@ pub(super) fn plan(
     memory: &mut Memory,
 ) -> Plan {
     let mut pod = self::pod(snapshot, policy, sample, memory);
-    let demand = memory.demand.estimate(sample, signals);
+    let demand = memory.demand.estimate(sample, signals, &policy.tuning);
     let nothing = Demand { cores: 0.0, from: super::demand::From::Backlog, idle: 0.0, work: memory.demand.work() };
     let reckoned = demand.unwrap_or(nothing);
     let imbalance = memory.demand.imbalance;
@@ -148,11 +142,11 @@ fn outgrown(
     if !capacity.sizes_managed || still || pod.template <= 0.0 || most * capacity.of(pod.size) >= demand {
         return None;
     }
-    let largest = pod.size.max(size::LARGEST).max(largest_named(policy));
+    let largest = pod.size.max(policy.tuning.largest).max(largest_named(policy));
     let fit = |r: f64| containers::fit(snapshot, policy, pod.template, r);
     let larger = super::capacity::lattice().into_iter().filter(|r| *r > 1.01 * pod.size && *r <= 1.001 * largest);
     let fitting: Vec<f64> = larger.filter(|r| (fit(*r) / r - 1.0).abs() < 0.05).collect();
-    let enough = fitting.iter().copied().find(|r| most * capacity.of(*r) >= size::PEAK_MARGIN * demand);
+    let enough = fitting.iter().copied().find(|r| most * capacity.of(*r) >= policy.tuning.peak_margin * demand);
     enough.or(fitting.last().copied()).map(fit)
 }
 
@@ -193,13 +187,13 @@ pub(super) fn saturation(
 /// Idle seconds after which a replica leaves.
 pub(super) fn hold(policy: &Policy, plan: &Plan) -> f64 {
     if let Some(given) = policy.behavior.scale_down.as_ref().and_then(|d| d.stabilization) {
-        return super::arith::sane(given.0).unwrap_or(HOLD_PLAIN).min(3600.0);
+        return super::arith::sane(given.0).unwrap_or(policy.tuning.hold_plain).min(3600.0);
     }
     match plan.capacity.as_ref().map(|c| (c.mode, c.sizes_managed)) {
-        Some((Mode::Backlog, _)) => HOLD_BACKLOG,
-        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day >= MANY_TRIMS => HOLD_TRIMMED,
-        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day > 0 => HOLD_SOME_TRIMS,
-        _ => HOLD_PLAIN,
+        Some((Mode::Backlog, _)) => policy.tuning.hold_backlog,
+        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day >= MANY_TRIMS => policy.tuning.hold_trimmed,
+        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day > 0 => policy.tuning.hold_some_trims,
+        _ => policy.tuning.hold_plain,
     }
 }
 
@@ -356,8 +350,16 @@ pub(super) fn sizes(
         let demand = plan.must;
         leader = regret(policy, sample, memory, plan, count, frozen, &fit);
         let peak = memory.demand.demand_peak;
-        let admissible =
-            |r: f64| size::admissible(r, plan.pod.gib, capacity, &plan.price, (policy.replicas.max.0.max(1), peak));
+        let admissible = |r: f64| {
+            size::admissible(
+                r,
+                plan.pod.gib,
+                capacity,
+                &plan.price,
+                (policy.replicas.max.0.max(1), peak),
+                policy.tuning.peak_margin,
+            )
+        };
         let look = Look {
             sample,
             policy,
@@ -401,7 +403,7 @@ fn regret(
     if !capacity.sizes_managed || frozen || plan.demand.is_none() {
         return None;
     }
-    let named_larger = plan.pod.size.max(size::LARGEST).max(largest_named(policy));
+    let named_larger = plan.pod.size.max(policy.tuning.largest).max(largest_named(policy));
     let fits = |r: f64| r <= named_larger * 1.001 && (fit(r) / r - 1.0).abs() < 0.05;
     let leader = memory.sizes.step(&Choice {
         dt: sample.dt,
@@ -421,6 +423,7 @@ fn regret(
         memory: &memory.demand.memory,
         fits: &fits,
         frozen,
+        tuning: &policy.tuning,
     })?;
     if leader.taken {
         memory.counters.rescale(capacity.of(leader.size) / plan.k);
