@@ -79,7 +79,8 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
     let foreign = memory.foreign.observe(&sample, policy, snapshot.replicas.last_writer.as_deref(), hold);
     memory.events.observe(sample.spec);
     let tick = plan::Tick { sample: &sample, signals: &signals };
-    let asked = plan::Asked { plan: &plan, saturation: &saturation, foreign: &foreign, hold };
+    let relief = plan::relieve(snapshot, policy, &tick, &saturation, &plan, memory);
+    let asked = plan::Asked { plan: &plan, saturation: &saturation, foreign: &foreign, hold, relief };
     let replicas = plan::replicas(snapshot, policy, &tick, memory, &asked);
 
     let sizes = plan::sizes(snapshot, policy, &sample, &signals, memory, &plan, &saturation, &replicas);
