@@ -54,6 +54,10 @@ TRACES ?= simulations/traces
 results: ## Every controller on every trace of a directory (TRACES=…), into simulations/results/controllers.md
 	simulations/compare $(TRACES)
 
+.PHONY: judge
+judge: ## What the decision model must reach, measured (TRACES=…; SEEDS=1 HALF=development CACHE=target/judge.json), into simulations/results/model.md
+	simulations/judge $(TRACES)
+
 .PHONY: bench
 bench: ## Time of one decision
 	$(CARGO) bench --bench decide

@@ -16,6 +16,7 @@ mod demo;
 mod explain;
 #[cfg(feature = "page")]
 mod fight;
+mod judge;
 mod progress;
 #[cfg(feature = "controller")]
 mod record;
@@ -58,6 +59,9 @@ enum Command {
     /// Make the simulator's latency table anew, for `src/simulate/latency/table.csv`
     #[command(hide = true)]
     LatencyTable,
+    /// Measure the decision model on both halves of a directory of recordings, for `simulations/results/model.md`
+    #[command(hide = true)]
+    Judge(Box<judge::Args>),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -103,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::LatencyTable => {
             print(&crate::simulate::latency_table()).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
+        Command::Judge(args) => judge::run(args),
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
     };
     outcome.unwrap_or_else(|error| {

@@ -15,6 +15,7 @@
 
 mod arbiter;
 mod arrivals;
+mod busy;
 pub mod calibration;
 mod candidates;
 mod course;
@@ -35,6 +36,7 @@ pub mod summary;
 mod view;
 mod world;
 
+pub use busy::busy_hour;
 pub use candidates::{Candidate, candidate, candidate_count};
 pub use course::Part;
 pub use latency::latency_table;
@@ -75,7 +77,7 @@ pub trait Controller {
 }
 
 /// Controllers that can be run, in the order of reports.
-pub const CONTROLLERS: [&str; 19] = [
+pub const CONTROLLERS: [&str; 20] = [
     "arbiter",
     "hpa50",
     "hpa70",
@@ -91,6 +93,7 @@ pub const CONTROLLERS: [&str; 19] = [
     "keda-vpa",
     "hvpa",
     "hpa-hindsight",
+    "keda-hindsight",
     "static",
     "oracle-n",
     "oracle",

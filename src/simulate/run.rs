@@ -6,7 +6,7 @@ use super::{
     Controller, Part, QueueView, STEP_SECONDS, STEPS_PER_TICK, Scenario, Score, View,
     course::Course,
     metrics::{Metrics, instant},
-    plant::{Plant, Step},
+    plant::{CONTAINER, Plant, Step},
     score::Tally,
 };
 use crate::{
@@ -14,6 +14,9 @@ use crate::{
     policy::Policy,
     units::{Cores, Dollars, Replicas, Seconds},
 };
+
+/// Smallest difference between two sizes of a pod: a millicore.
+const LEAST_CORES: f64 = 0.001;
 
 /// A run in progress.
 pub struct Run {
@@ -25,6 +28,7 @@ pub struct Run {
     tally: Tally,
     totals: Totals,
     last: Option<Decision>,
+    wanted: Vec<f64>,
     course: Course,
 }
 
@@ -86,6 +90,7 @@ impl Run {
             plant: Plant::new(scenario, seed),
             metrics: Metrics::new(scenario),
             last: None,
+            wanted: Vec::new(),
             course: Course::new(scenario.duration.get()),
             policy: scenario.policy.clone(),
             controller,
@@ -117,6 +122,8 @@ impl Run {
             steps.push(step);
         }
         self.tally.decided(scored, snapshot.replicas.spec.0, self.plant.desired);
+        let grew = self.grows(&snapshot, &decision);
+        self.tally.held(scored, &steps, grew);
         if scored {
             self.tally.counted(before, self.plant.counts);
         }
@@ -141,6 +148,24 @@ impl Run {
             self.last = Some(action.decision.clone());
         }
         action.decision
+    }
+
+    /// Whether more is wanted than a tick before, or all that the policy allows.
+    fn grows(&mut self, snapshot: &Snapshot, decision: &Decision) -> bool {
+        let sizes = decision.containers.iter().filter_map(|container| {
+            let boost = decision.boost.iter().flat_map(|boost| &boost.containers);
+            let boosted = boost.filter(|one| one.name == container.name).map(|one| one.cpu_cores.get());
+            container.requests.cpu_cores.map(|cpu| boosted.fold(cpu.get(), f64::max))
+        });
+        // Two sizes of a pod never differ by less than a millicore.
+        let cores: Vec<f64> = sizes.collect();
+        let larger = cores.len() == self.wanted.len()
+            && cores.iter().zip(&self.wanted).any(|(now, before)| *now > before + LEAST_CORES / 2.0);
+        let most = self.policy.containers.of(CONTAINER).cpu_max;
+        let largest = most.is_none_or(|most| cores.iter().any(|cores| *cores >= most.get() - LEAST_CORES / 2.0));
+        self.wanted = cores;
+        let count = self.plant.desired;
+        larger || count > snapshot.replicas.spec.0 || (count >= self.policy.replicas.max.0 && largest)
     }
 
     /// The score of what has been played after the warm-up.
@@ -231,6 +256,10 @@ mod tests {
             assert_eq!(Some(last.requests_over_slo / last.requests), score.violation_ratio);
             assert_eq!(score, self::ticks(name, 1).1);
             assert_ne!(score, self::ticks(name, 2).1);
+            // The HPA resizes nothing; what arbiter does to a pod in two hours is partly taking CPU away.
+            let (resizes, trims) = (score.resizes_per_pod_day, score.trims_per_pod_day);
+            assert!(trims <= resizes && (name == "hpa70") == (resizes == 0.0), "{name}: {trims} of {resizes}");
+            assert!(score.longest_saturated_hold_s.is_some());
         }
     }
 

@@ -116,6 +116,8 @@ pub struct Geomean {
     pub pod_starts_per_day: Option<f64>,
     /// Resizes.
     pub resizes_per_pod_day: Option<f64>,
+    /// Resizes that take CPU.
+    pub trims_per_pod_day: Option<f64>,
     /// Pods.
     pub mean_replicas: Option<f64>,
     /// CPU requests.
@@ -192,6 +194,7 @@ fn geomeans(runs: &[RunScore], tiled: bool) -> BTreeMap<String, Geomean> {
             reversals_per_hour: of(|run| Some(run.score.reversals_per_hour)),
             pod_starts_per_day: of(|run| Some(run.score.pod_starts_per_day)),
             resizes_per_pod_day: of(|run| Some(run.score.resizes_per_pod_day)),
+            trims_per_pod_day: of(|run| Some(run.score.trims_per_pod_day)),
             mean_replicas: of(|run| Some(run.score.mean_replicas)),
             mean_cpu_request_cores: of(|run| Some(run.score.mean_cpu_request_cores.get())),
         };
@@ -230,6 +233,9 @@ mod tests {
             reversals_per_hour: reversals,
             pod_starts_per_day: 1.0,
             resizes_per_pod_day: 1.0,
+            trims_per_pod_day: 1.0,
+            longest_saturated_hold_s: None,
+            longest_saturated_hold_leads: None,
             evictions: 0,
             oom_kills: 0,
             backlog_late_ratio: None,

@@ -19,6 +19,8 @@ use std::{
 
 use jiff::SignedDuration;
 
+pub(super) use output::json;
+
 use super::Failure;
 use crate::simulate::{
     Scenario, check_controller,
@@ -43,7 +45,7 @@ pub(super) struct Args {
     /// The ScalingPolicy to follow; without one: 2 to 60 replicas and 99 % of requests within 200 ms
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Controllers to compare [default: a scenario's own, else arbiter,hpa70]: arbiter, hpa50, hpa70, hpa80, keda, kpa, vpa, vpa-inplace, hpa50-vpa, hpa70-vpa, hpa70-vpamem, gardener, keda-vpa, hvpa, hpa-hindsight, static, oracle-n, oracle, oracle-lead
+    /// Controllers to compare [default: a scenario's own, else arbiter,hpa70]: arbiter, hpa50, hpa70, hpa80, keda, kpa, vpa, vpa-inplace, hpa50-vpa, hpa70-vpa, hpa70-vpamem, gardener, keda-vpa, hvpa, hpa-hindsight, keda-hindsight, static, oracle-n, oracle, oracle-lead
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     controllers: Vec<String>,
     /// Repetitions with other noise, starts and tiles
@@ -124,6 +126,11 @@ pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A scenario file as it is.
+pub(super) fn scenario(path: &Path) -> Result<Scenario, Failure> {
+    scenarios::of_file(path, None, None)
+}
+
 /// Controllers of a scenario: those that were chosen, else its own, else arbiter beside the most usual HPA.
 fn controllers_of<'a>(scenario: &'a Scenario, chosen: &'a [String]) -> &'a [String] {
     static USUAL: LazyLock<[String; 2]> = LazyLock::new(|| ["arbiter".to_owned(), "hpa70".to_owned()]);
@@ -131,7 +138,7 @@ fn controllers_of<'a>(scenario: &'a Scenario, chosen: &'a [String]) -> &'a [Stri
 }
 
 /// The column to read: the only one that was named, or the first of several that the trace has.
-fn load_column(named: &[String], trace: &Path) -> Option<String> {
+pub(super) fn load_column(named: &[String], trace: &Path) -> Option<String> {
     /// No header is longer.
     const HEADER: u64 = 1 << 16;
     if let [one] = named {
@@ -144,7 +151,7 @@ fn load_column(named: &[String], trace: &Path) -> Option<String> {
     named.iter().find(|name| columns.contains(&name.as_str())).cloned()
 }
 
-fn default_jobs() -> usize {
+pub(super) fn default_jobs() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

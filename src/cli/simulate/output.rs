@@ -231,7 +231,7 @@ impl Minute {
 }
 
 /// Pretty JSON with a final newline.
-pub(super) fn json(value: &impl Serialize) -> Result<String, Failure> {
+pub(in crate::cli) fn json(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Failure::Environment(format!("a result cannot be written as JSON: {error}")))?;
     Ok(text + "\n")

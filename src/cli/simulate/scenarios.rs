@@ -26,7 +26,9 @@ pub(super) fn read(args: &Args) -> Result<Vec<Scenario>, Failure> {
             return Err(Failure::Input(what.to_owned()));
         }
         (traces, []) => traces.iter().map(|path| of_trace(args, path, prices)).collect::<Result<Vec<_>, _>>()?,
-        ([], files) => files.iter().map(|path| of_file(args, path, prices)).collect::<Result<Vec<_>, _>>()?,
+        ([], files) => {
+            files.iter().map(|path| of_file(path, args.policy.as_deref(), prices)).collect::<Result<Vec<_>, _>>()?
+        }
         (_, _) => {
             let what = "--trace and --scenario together; a scenario file names its trace itself: give one of them";
             return Err(Failure::Input(what.to_owned()));
@@ -66,8 +68,8 @@ fn of_trace(args: &Args, path: &Path, prices: Option<Prices>) -> Result<Scenario
     Ok(scenario)
 }
 
-/// A scenario file.
-fn of_file(args: &Args, path: &Path, prices: Option<Prices>) -> Result<Scenario, Failure> {
+/// A scenario file, perhaps with another policy than its own.
+pub(super) fn of_file(path: &Path, chosen: Option<&Path>, prices: Option<Prices>) -> Result<Scenario, Failure> {
     let name = path.display().to_string();
     let mut text = String::new();
     File::open(path)
@@ -79,7 +81,7 @@ fn of_file(args: &Args, path: &Path, prices: Option<Prices>) -> Result<Scenario,
     let file = ScenarioFile::parse(&name, &text).map_err(|error| Failure::Input(error.to_string()))?;
     let beside = |named: &str| path.parent().map_or_else(|| PathBuf::from(named), |folder| folder.join(named));
     let trace = file.trace().map(|(trace, column)| load(&beside(trace), column)).transpose()?;
-    let given = match (&args.policy, file.policy()) {
+    let given = match (chosen, file.policy()) {
         (Some(given), _) => policy(Some(given))?,
         (None, named) => policy(named.map(beside).as_deref())?,
     };

@@ -14,6 +14,7 @@ mod text;
 
 pub use cases::CASES;
 pub use plot::plots;
+pub(crate) use plot::{escaped, label};
 pub use text::{ladders, table, text};
 
 use cluster::{Cluster, Point, Setup};

@@ -156,11 +156,13 @@ fn rule(y: f64) -> String {
     format!("<path class=\"grid\" d=\"M{} {y:.1}H{}\"/>\n", EDGES.0, EDGES.1)
 }
 
-fn label(x: f64, y: f64, class: &str, anchor: &str, words: &str) -> String {
+/// Words at a place of a picture.
+pub(crate) fn label(x: f64, y: f64, class: &str, anchor: &str, words: &str) -> String {
     format!("<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escaped(words))
 }
 
-fn escaped(words: &str) -> String {
+/// Words that cannot break a picture.
+pub(crate) fn escaped(words: &str) -> String {
     words.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 

@@ -68,6 +68,8 @@ pub(super) struct Counts {
     pub(super) starts: u64,
     /// In-place resizes asked for.
     pub(super) resizes: u64,
+    /// Those of them that take CPU from a pod on a node.
+    pub(super) trims: u64,
     /// Pods evicted.
     pub(super) evictions: u64,
     /// Containers killed for memory.

@@ -295,6 +295,11 @@ impl Pod {
         }
     }
 
+    /// Whether a container is asked to have less CPU than was asked for it last.
+    pub(super) fn loses_cpu(&self, to: &[Size]) -> bool {
+        to.iter().enumerate().any(|(index, to)| to.cpu < self.wanted(index).cpu * (1.0 - super::SAME_SIZE))
+    }
+
     /// The sizes in its spec: what was asked for last.
     pub(in crate::simulate) fn wanted(&self, container: usize) -> Size {
         match &self.resize {

@@ -103,6 +103,7 @@ impl Plant {
             }
             return;
         }
+        self.counts.trims += u64::from(self.pods[pod].loses_cpu(to));
         self.put_to_node(pod, Arc::clone(to));
     }
 

@@ -14,6 +14,7 @@ pub mod vpa;
 
 pub use composites::Beside;
 pub use hpa::Hpa;
+use hpa::behavior::{Behavior, WrittenRules};
 pub use hvpa::Hvpa;
 pub use keda::Keda;
 pub use kpa::Kpa;
@@ -32,6 +33,20 @@ use crate::{
 pub(super) fn keda_of(name: &str, scenario: &Scenario) -> Result<Keda, SimulateError> {
     let target = items_in_time(scenario).ok_or_else(|| SimulateError::Queue { name: name.to_owned() })?;
     Ok(Keda::new(name, target, scenario.policy.replicas, keda::executor::Activation::default()))
+}
+
+/// KEDA as somebody else sets it up: a replica is to have what it works off in a share of the deadline, and the count
+/// falls, to zero too, when it has been calm for some seconds.
+///
+/// # Errors
+/// There is no queue.
+pub(super) fn keda_set_to(name: &str, scenario: &Scenario, share: f64, calm: f64) -> Result<Keda, SimulateError> {
+    let queue = scenario.world.queue.ok_or_else(|| SimulateError::Queue { name: name.to_owned() })?;
+    let target = (queue.deadline.get() * share * pod_rate(scenario)).max(1.0);
+    let down = WrittenRules { window: Some(calm), ..WrittenRules::default() };
+    let behavior = Behavior::defaulted(&WrittenRules::default(), &down, calm);
+    let activation = keda::executor::Activation { cooldown: calm, ..Default::default() };
+    Ok(Keda::new(name, target, scenario.policy.replicas, activation).with_behavior(behavior))
 }
 
 /// Knative's autoscaler as somebody sets it up who knows the service: on what one pod serves; on concurrency, with what
