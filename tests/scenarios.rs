@@ -137,7 +137,7 @@ fn bad_input_is_one_sentence_and_exit_2_and_leaves_nothing() {
         (vec!["--trace", "nowhere.csv"], "nowhere.csv: cannot be opened"),
         (
             vec!["--trace", TRACE, "--controllers", "arbiter,magic"],
-            "`magic` is not available; choose among arbiter, hpa50",
+            "`magic` is not available; choose among arbiter, arbiter-rate, arbiter-cpu, hpa50",
         ),
         (vec!["--scenario", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (vec!["--scenario", scenario, "--out", target], "s.yaml:2: unknown field `loud`"),

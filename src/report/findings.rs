@@ -31,6 +31,11 @@ const AT_MAX: f64 = 0.01;
 const SHORT: f64 = 0.01;
 /// Evictions per day that are worth a word.
 const EVICTED: f64 = 4.0;
+/// What the arbiter sees under its names that see less, and the signals that those lack.
+const LESS: [(&str, &str); 2] =
+    [("arbiter-rate", "a latency signal"), ("arbiter-cpu", "a demand signal and a latency signal")];
+/// A smaller difference than this, in J, is what two seeds differ by.
+const SAME: f64 = 0.01;
 
 /// A sentence about one controller on one workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +44,7 @@ pub struct Finding {
     pub workload: String,
     /// Name of the controller.
     pub controller: String,
-    /// `fight`, `unrest`, `limit`, `short` or `kills`.
+    /// `fight`, `unrest`, `limit`, `short`, `kills` or `signal`.
     pub kind: &'static str,
     /// What was seen, with its numbers.
     pub says: String,
@@ -158,6 +163,54 @@ pub fn findings(score: &RunScore, panel: &Panel, watch: Watch) -> Vec<Finding> {
         say("short", format!("demand is above what the pods' requests carry for {percent:.0} % of the time"));
     }
     found
+}
+
+/// What signals were worth on a workload: the arbiter with them beside itself without. `runs` are all runs on it; empty
+/// where one of both was not played.
+#[must_use]
+pub fn worth_of_signals(runs: &[&RunScore]) -> Vec<Finding> {
+    let Some(with) = Mean::of(runs, "arbiter") else { return Vec::new() };
+    let finding = |&(name, signals): &(&str, &str)| {
+        let less = Mean::of(runs, name)?;
+        let workload = runs.first()?.trace.clone();
+        Some(Finding { workload, controller: name.to_owned(), kind: "signal", says: worth(with, less, signals) })
+    };
+    LESS.iter().filter_map(finding).collect()
+}
+
+/// Means over seeds.
+#[derive(Clone, Copy)]
+struct Mean {
+    cost: f64,
+    late: f64,
+    j: f64,
+}
+
+impl Mean {
+    fn of(runs: &[&RunScore], controller: &str) -> Option<Self> {
+        let runs: Vec<_> = runs.iter().filter(|run| run.controller == controller).collect();
+        let mean = |value: fn(&RunScore) -> f64| runs.iter().map(|run| value(run)).sum::<f64>() / runs.len() as f64;
+        let mean = Self {
+            cost: mean(|run| run.score.cost_usd.get()),
+            late: mean(|run| run.score.violation_ratio.unwrap_or(0.0)),
+            j: mean(|run| run.score.j.get()),
+        };
+        (mean.cost > 0.0).then_some(mean)
+    }
+}
+
+/// The sentence: the price first, then what became of it.
+fn worth(with: Mean, without: Mean, signals: &str) -> String {
+    if with.j >= without.j * (1.0 - SAME) {
+        return format!("with {signals} this policy would have gained nothing here");
+    }
+    let percent = 100.0 * (with.cost / without.cost - 1.0);
+    let late = format!("{:.2} % instead of {:.2} % of requests late", 100.0 * with.late, 100.0 * without.late);
+    match percent.round() {
+        0.0 => format!("with {signals} this policy would have cost the same, with {late}"),
+        less if less < 0.0 => format!("with {signals} this policy would have cost {:.0} % less, with {late}", -less),
+        more => format!("with {signals} this policy would have had {late}, for {more:.0} % more"),
+    }
 }
 
 /// Whether count and size drift against each other while demand gives no reason to; `lag` stretches lie between two

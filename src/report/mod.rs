@@ -17,7 +17,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use findings::{Finding, Watch, findings};
+pub use findings::{Finding, Watch, findings, worth_of_signals};
 pub use page::render;
 pub use panel::{Panel, Sizes, meaning};
 pub use sampler::Sampler;

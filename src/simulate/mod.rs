@@ -48,7 +48,9 @@ pub use service::{Downstream, Service, Sidecar};
 pub use view::{Action, ContainerView, Oom, Phase, PodAction, PodView, QueueView, UsageSample, View};
 pub use world::{CountOrShare, Event, Metric, NodePool, Pipeline, Queue, What, World};
 
-use crate::units::Seconds;
+use arbiter::WayIn;
+
+use crate::{policy::Role, units::Seconds};
 
 /// The plant's step.
 const STEP_SECONDS: f64 = 5.0;
@@ -77,8 +79,10 @@ pub trait Controller {
 }
 
 /// Controllers that can be run, in the order of reports.
-pub const CONTROLLERS: [&str; 20] = [
+pub const CONTROLLERS: [&str; 22] = [
     "arbiter",
+    "arbiter-rate",
+    "arbiter-cpu",
     "hpa50",
     "hpa70",
     "hpa80",
@@ -107,8 +111,13 @@ pub fn check_controller(name: &str) -> Result<(), SimulateError> {
 
 /// A controller by its name: one that decides tick by tick, with what it sees.
 pub fn controller(name: &str, scenario: &Scenario) -> Result<Box<dyn Controller + Send>, SimulateError> {
+    if let Some(way) = WayIn::named(name) {
+        if way == WayIn::Rate && scenario.policy.signal_of(Role::Demand).is_none() {
+            return Err(SimulateError::Demand { name: name.to_owned() });
+        }
+        return Ok(Box::new(arbiter::Arbiter::new(way, scenario.policy.clone())));
+    }
     match name {
-        "arbiter" => Ok(Box::new(arbiter::Arbiter::new(scenario.policy.clone()))),
         "hpa50" => Ok(Box::new(rivals::Hpa::cpu(name, 50, scenario.policy.replicas))),
         "hpa70" => Ok(Box::new(rivals::Hpa::cpu(name, 70, scenario.policy.replicas))),
         "hpa80" => Ok(Box::new(rivals::Hpa::cpu(name, 80, scenario.policy.replicas))),

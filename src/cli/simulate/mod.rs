@@ -45,7 +45,7 @@ pub(super) struct Args {
     /// The ScalingPolicy to follow; without one: 2 to 60 replicas and 99 % of requests within 200 ms
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Controllers to compare [default: a scenario's own, else arbiter,hpa70]: arbiter, hpa50, hpa70, hpa80, keda, kpa, vpa, vpa-inplace, hpa50-vpa, hpa70-vpa, hpa70-vpamem, gardener, keda-vpa, hvpa, hpa-hindsight, keda-hindsight, static, oracle-n, oracle, oracle-lead
+    /// Controllers to compare [default: a scenario's own, else arbiter,hpa70]: arbiter, arbiter-rate, arbiter-cpu, hpa50, hpa70, hpa80, keda, kpa, vpa, vpa-inplace, hpa50-vpa, hpa70-vpa, hpa70-vpamem, gardener, keda-vpa, hvpa, hpa-hindsight, keda-hindsight, static, oracle-n, oracle, oracle-lead
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     controllers: Vec<String>,
     /// Repetitions with other noise, starts and tiles

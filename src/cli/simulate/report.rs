@@ -62,6 +62,8 @@ fn workload(scenario: &Scenario, summary: &Summary, seen: Seen) -> (Workload, Ve
         }
         panels.push(panel);
     }
+    let runs: Vec<&RunScore> = summary.runs.iter().filter(|run| run.trace == scenario.load.name).collect();
+    findings.extend(report::worth_of_signals(&runs));
     let workload = Workload {
         name: scenario.load.name.clone(),
         objective: scenario.service.objective,
