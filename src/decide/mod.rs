@@ -14,7 +14,7 @@
 //! | `replicas` | counters that say how many replicas are worth their price |
 //! | `saturation` | the floor: never hold while saturated |
 //! | `limits` | bounds, quota, `behavior` |
-//! | `size`, `vertical` | the size of a pod: chosen slowly, trimmed and boosted meanwhile |
+//! | `size`, `vertical`, `boost` | the size of a pod: chosen slowly, trimmed and boosted meanwhile |
 //! | `memory`, `containers` | memory, and complete requests and limits |
 //! | `explain` | the reason as a sentence, and the numbers behind it |
 //!
@@ -23,6 +23,7 @@
 //! finite or sensible. Deadbands bind shrinking only. Every decision has its reason.
 
 mod arith;
+mod boost;
 mod capacity;
 mod containers;
 mod decision;

@@ -2,6 +2,7 @@
 
 use super::{
     ContainerSize, Reason, Snapshot,
+    boost::Relief,
     capacity::{Capacity, Evidence, Feedback, Mode},
     containers,
     demand::Demand,
@@ -16,7 +17,7 @@ use super::{
     size::{self, Choice, Leader},
     stale::{Judged, Signals},
     state::Memory,
-    vertical::{Look, Relief},
+    vertical::Look,
 };
 use crate::{
     policy::Policy,

@@ -1,8 +1,10 @@
-//! The size that pods are asked to have now: trimmed while demand is low, boosted while new pods start.
+//! The size that pods are asked to have now: trimmed while demand is low.
 //!
 //! The nominal size is what [`super::size`] decided; the asked size lies between a quarter of it and itself. Raising is
-//! immediate and free; lowering waits and has a daily budget, because every decrease is a call to the API per pod and
-//! what is given away may be taken by a neighbour. A boost is temporary, and for running pods only.
+//! immediate and free. A decrease has a price, because it is a call to the API per pod and what is given away may be
+//! taken by a neighbour: as a skier buys skis when the rent has reached their price, pods are trimmed when what they
+//! wasted meanwhile has reached the price of a trim. A bucket of tokens bounds decreases over a day, the end of a boost
+//! ([`super::boost`]) included.
 
 use std::sync::LazyLock;
 
@@ -14,44 +16,34 @@ use crate::{
     units::maths,
 };
 
-/// Share of pods whose raise may be refused before replicas no longer wait for it.
-const MOST_REFUSED: f64 = 0.5;
-/// No trimming, and more replicas rather than larger ones, before demand has been watched.
-const WARM_UP: f64 = 1800.0;
+/// No trimming, and more replicas rather than larger ones, before demand has been watched this long.
+pub(super) const WARM_UP: f64 = 1800.0;
+/// The budget that the price of a trim is stated for, trims per day; half the budget doubles the price.
+const PRICED_AT: f64 = 96.0;
+/// Share of a day's decreases that may be saved up: a morning's fall needs more of them than the hours around it.
+const SAVED_UP: f64 = 0.1;
 /// Smallest size that is trimmed to, cores (as the lattice's smallest useful one).
 const TRIM_LEAST: f64 = 0.0625;
 /// Parts of the nominal size that are trimmed to, in eighths of an octave, the smallest first.
 static EIGHTHS: LazyLock<[f64; 16]> = LazyLock::new(|| std::array::from_fn(|i| maths::exp2((i as f64 - 16.0) / 8.0)));
-/// A boost ends after this.
-pub(super) const BOOST_SECONDS: f64 = 900.0;
-/// … and lasts this long at least.
-const BOOST_LEAST: f64 = 60.0;
-
 /// Sizes of one workload's pod, cores.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Vertical {
-    nominal: Option<f64>,
+    pub(super) nominal: Option<f64>,
     /// (size, since).
     asked: Option<(f64, f64)>,
     /// Since when less would do, and the most that was needed meanwhile.
     lower_since: Option<f64>,
     lower_most: f64,
+    /// Seconds of the asked size that were wasted since then.
     wasted: f64,
-    tokens: f64,
-    /// (size, since).
-    boost: Option<(f64, f64)>,
+    /// Decreases that may be made.
+    pub(super) tokens: f64,
+    /// A larger size for a while: (size, since).
+    pub(super) boost: Option<(f64, f64)>,
     /// Since when pods are larger against a shortage.
     pub(super) relieved: Option<f64>,
-}
-
-/// What larger pods do against a shortage.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Relief {
-    /// They have just been raised, and what that brings is not seen yet.
-    pub(super) waits: bool,
-    /// Work that running pods carry at the largest size they may be boosted to, cores; 0: they cannot be resized.
-    pub(super) covers: f64,
 }
 
 /// What trimming and boosting look at.
@@ -84,12 +76,6 @@ pub(super) struct Look<'a> {
 /// Whether sizes of running pods may be moved.
 pub(super) fn resizable(policy: &Policy) -> bool {
     policy.levers.cpu && policy.resize.strategy == ResizeStrategy::InPlaceOnly
-}
-
-/// Whether running pods grow before there are more of them: not where utilization is the objective (a size is only a
-/// bridge to more pods there), nor before demand has been watched.
-fn vertical_first(capacity: &Capacity, sample: &Sample) -> bool {
-    capacity.sizes_managed && sample.uptime >= WARM_UP
 }
 
 impl Vertical {
@@ -136,49 +122,10 @@ impl Vertical {
         self.set(asked, t);
     }
 
-    fn set(&mut self, size: f64, t: f64) {
+    pub(super) fn set(&mut self, size: f64, t: f64) {
         if self.asked.is_none_or(|(asked, _)| asked != size) {
             self.asked = Some((size, t));
         }
-    }
-
-    /// Raises running pods against a shortage, `step` times where they are short by any evidence, and tells what raising
-    /// them can do. More replicas wait until its effect can be seen, and come when it was not enough.
-    pub(super) fn relieve(
-        &mut self,
-        sample: &Sample,
-        policy: &Policy,
-        capacity: &Capacity,
-        step: Option<f64>,
-        fit: &dyn Fn(f64) -> f64,
-    ) -> Relief {
-        let refused: f64 = sample.groups.iter().filter(|(_, _, refused)| *refused).map(|(n, ..)| n).sum();
-        let (Some(nominal), Some((asked, _))) = (self.nominal, self.asked) else { return Relief::default() };
-        if !vertical_first(capacity, sample) || refused > MOST_REFUSED * sample.ready {
-            return Relief::default();
-        }
-        let most = fit(policy.tuning.boost * nominal);
-        let covers = sample.ready * capacity.of(most);
-        let Some(step) = step else {
-            self.relieved = None;
-            return Relief { waits: false, covers };
-        };
-        if let Some(since) = self.relieved {
-            return Relief { waits: sample.t - since < policy.tuning.relief, covers };
-        }
-        let now = self.boost.map_or(asked, |(size, _)| size.max(asked));
-        let size = fit((now * step).max(nominal)).min(most);
-        if size < 1.05 * now {
-            return Relief { waits: false, covers };
-        }
-        if size <= nominal * 1.001 {
-            self.set(nominal, sample.t);
-        } else {
-            self.boost = Some((size, sample.t));
-        }
-        self.forget_lower();
-        self.relieved = Some(sample.t);
-        Relief { waits: true, covers }
     }
 
     /// Trims; returns the size asked for.
@@ -187,8 +134,7 @@ impl Vertical {
         let asked = self.asked().unwrap_or(nominal);
         let alone = !look.policy.levers.replicas;
         let trims = look.policy.resize.trims_per_pod_per_day;
-        let day = f64::from(trims);
-        self.tokens = (self.tokens + look.sample.dt * day / 86_400.0).min((day * look.policy.tuning.trim_bucket).max(1.0));
+        self.refill(look.sample.dt, trims);
         let may = resizable(look.policy) && (look.capacity.sizes_managed || alone);
         if !may || self.boost.is_some() {
             return asked;
@@ -208,7 +154,7 @@ impl Vertical {
             let since = *self.lower_since.get_or_insert(t);
             self.lower_most = self.lower_most.max(want);
             self.wasted += look.sample.dt * (1.0 - self.lower_most / asked).max(0.0);
-            let price = look.policy.tuning.trim_price * 96.0 / f64::from(trims);
+            let price = look.policy.tuning.trim_price * PRICED_AT / f64::from(trims);
             if t - since >= look.policy.tuning.trim_after && self.wasted >= price && self.tokens >= 1.0 {
                 self.set(self.lower_most.min(asked), t);
                 self.forget_lower();
@@ -223,7 +169,14 @@ impl Vertical {
         self.asked().unwrap_or(nominal)
     }
 
-    fn forget_lower(&mut self) {
+    /// A day's decreases come in evenly, and a few hours of them may be saved up.
+    fn refill(&mut self, dt: f64, a_day: u32) {
+        let a_day = f64::from(a_day);
+        let most = (a_day * SAVED_UP).max(1.0);
+        self.tokens = (self.tokens + dt * a_day / 86_400.0).clamp(-1.0, most);
+    }
+
+    pub(super) fn forget_lower(&mut self) {
         self.lower_since = None;
         self.lower_most = 0.0;
         self.wasted = 0.0;
@@ -254,36 +207,5 @@ impl Vertical {
             }
         }
         last
-    }
-
-    /// Boosts running pods while new ones start; (size, end) when a boost is on.
-    pub(super) fn boost(&mut self, look: &Look) -> Option<(f64, f64)> {
-        let nominal = self.nominal?;
-        let (n, t) = (look.sample.ready, look.sample.t);
-        if !resizable(look.policy) || n < 1.0 {
-            self.boost = None;
-            return None;
-        }
-        let asked = self.asked().unwrap_or(nominal);
-        let need = 1.05 * look.demand;
-        let may_grow = look.growing || vertical_first(look.capacity, look.sample);
-        let full = n * look.capacity.of(nominal);
-        if let Some((_, since)) = self.boost {
-            let age = t - since;
-            let served = need < 0.98 * full || !may_grow;
-            // What is saturated is not made smaller.
-            if !look.saturated && ((served && age >= BOOST_LEAST) || age >= BOOST_SECONDS) {
-                self.boost = None;
-            }
-        } else if need > n * look.capacity.of(asked) + 0.05 * full && may_grow && !look.still {
-            let most = (look.fit)(look.policy.tuning.boost * nominal);
-            let steps = (1..=8).map(|i| nominal * maths::exp2(f64::from(i) / 8.0));
-            let size =
-                steps.map(|r| (look.fit)(r)).find(|r| n * look.capacity.of(*r) >= need).unwrap_or(most).min(most);
-            if size > 1.05 * asked {
-                self.boost = Some((size, t));
-            }
-        }
-        self.boost.map(|(size, since)| (size, (since + BOOST_SECONDS).max(t + BOOST_LEAST)))
     }
 }

@@ -54,8 +54,8 @@ pub struct Tuning {
     pub trim_after: f64,
     /// … and be lower by this share.
     pub trim_gain: f64,
+    /// Seconds of the asked size that must have been wasted before it is trimmed, at 96 trims a day.
     pub trim_price: f64,
-    pub trim_bucket: f64,
     /// Largest boost over the nominal size.
     pub boost: f64,
 }
@@ -67,11 +67,11 @@ impl Default for Tuning {
             forget: 0.004,
             proved_low: 0.85,
             proved_high: 1.2,
-            utilization_slack: 1.05,
+            utilization_slack: 1.1,
             feedback_gain: 0.0005,
             feedback_aim: 0.8,
             feedback_clip: 10.0,
-            relief: 120.0,
+            relief: 90.0,
             hold_trimmed: 2700.0,
             hold_some_trims: 900.0,
             hold_plain: 600.0,
@@ -82,10 +82,9 @@ impl Default for Tuning {
             largest: 4.0,
             fragmentation: 0.01,
             trim_floor: 0.25,
-            trim_after: 300.0,
+            trim_after: 120.0,
             trim_gain: 0.12,
-            trim_price: 108.0,
-            trim_bucket: 0.1,
+            trim_price: 54.0,
             boost: 2.0,
         }
     }

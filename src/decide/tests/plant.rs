@@ -6,7 +6,7 @@ use crate::{
     decide::{ContainerState, Decision, Memory, Reading, ReplicaState, Resources, SizeGroup, Snapshot, decide},
     policy::{
         Behavior, ContainerRules, LatencyObjective, Levers, Mode, Objective, OnAbsent, OnRival, Policy, PolicyKey,
-        Preference, Prices, ReplicaRange, ResizeRules, ResizeStrategy, Role, Signal, Source, Target,
+        Preference, Prices, ReplicaRange, ResizeRules, ResizeStrategy, Role, Signal, Source, Target, Tuning,
     },
     units::{Bytes, Cores, Replicas, Seconds},
 };
@@ -44,7 +44,7 @@ pub(super) fn policy() -> Policy {
         on_signal_loss: None,
         on_rival: OnRival::Floor,
         prices: Prices::default(),
-        tuning: crate::policy::Tuning::default(),
+        tuning: Tuning::default(),
     }
 }
 
