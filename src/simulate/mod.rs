@@ -17,6 +17,7 @@ mod arbiter;
 mod arrivals;
 pub mod calibration;
 mod candidates;
+mod condition;
 mod course;
 pub mod fight;
 mod latency;
@@ -36,6 +37,7 @@ mod view;
 mod world;
 
 pub use candidates::{Candidate, candidate, candidate_count};
+pub use condition::Condition;
 pub use course::Part;
 pub use latency::latency_table;
 pub use load::Load;
@@ -44,7 +46,7 @@ pub use scenario::{SHORTEST, Scenario, ScenarioFile, TraceOptions};
 pub use score::{SHORTAGE_FACTOR, Score};
 pub use service::{Downstream, Service, Sidecar};
 pub use view::{Action, ContainerView, Oom, Phase, PodAction, PodView, QueueView, UsageSample, View};
-pub use world::{CountOrShare, Event, Metric, NodePool, Pipeline, Queue, What, World};
+pub use world::{CountOrShare, Event, Metric, Neighbours, NodePool, Pipeline, Queue, What, World};
 
 use arbiter::WayIn;
 
