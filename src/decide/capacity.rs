@@ -24,13 +24,13 @@ const UTILIZATION_SLACK: f64 = 1.05;
 /// Headroom on demand where capacity itself has none (model 3.2; 0 and 20 % are both 2 % dearer).
 const HEADROOM: f64 = 0.10;
 /// Integral gain of the latency feedback per tick of 15 s.
-const FEEDBACK_GAIN: f64 = 0.0005;
+pub(super) const FEEDBACK_GAIN: f64 = 0.0005;
 /// Bounds of the correction.
-const ADJUST: (f64, f64) = (0.6, 1.4);
+pub(super) const ADJUST: (f64, f64) = (0.6, 1.4);
 /// Share of the objective that is aimed at.
 const AIM: f64 = 0.8;
 /// Fewest seconds of watching before feedback is believed.
-const FEEDBACK_AFTER: f64 = 900.0;
+pub(super) const FEEDBACK_AFTER: f64 = 900.0;
 /// Utilization at which a queue worker is planned.
 const WORKER_UTILIZATION: f64 = 0.95;
 /// Tail factor of service times (model 3.3).
@@ -127,7 +127,8 @@ impl Capacity {
         let mut capacity = Self {
             mode,
             headroom: if sizes_managed { HEADROOM } else { 0.0 },
-            adjustment: if objective.latency.is_some() { feedback.adjustment } else { 1.0 },
+            // Without a latency objective there is pressure, which only lowers.
+            adjustment: if objective.latency.is_some() { feedback.adjustment } else { feedback.adjustment.min(1.0) },
             idle: demand.idle,
             sizes_managed,
             zero_load: 0.0,
@@ -287,6 +288,9 @@ impl Feedback {
 
     /// One step of the slow correction, only while the load says something about capacity (its anti-windup).
     pub(super) fn correct(&mut self, policy: &Policy, capacity: &Capacity, evidence: &Evidence) {
+        if policy.objective.latency.is_none() {
+            return self.correct_by_pressure(capacity, evidence);
+        }
         let Some(violation) = evidence.violation else { return };
         let sample = evidence.sample;
         if evidence.saturated || sample.ready_in_window < 0.5 || sample.uptime < FEEDBACK_AFTER || sample.dt <= 0.0 {

@@ -33,6 +33,7 @@ mod limits;
 mod memory;
 mod past;
 mod plan;
+mod pressure;
 mod price;
 mod queue;
 mod replicas;
@@ -44,6 +45,7 @@ mod snapshot;
 mod stale;
 mod state;
 mod vertical;
+mod waits;
 mod words;
 
 pub use decision::*;
