@@ -20,9 +20,9 @@ use crate::{
 /// Sizes of the lattice: `.0625·2^(j/4)` cores, up to 8.
 pub(super) const SIZES: usize = 29;
 /// Bounds of the correction.
-const ADJUST: (f64, f64) = (0.6, 1.4);
+pub(super) const ADJUST: (f64, f64) = (0.6, 1.4);
 /// Fewest seconds of watching before feedback is believed.
-const FEEDBACK_AFTER: f64 = 900.0;
+pub(super) const FEEDBACK_AFTER: f64 = 900.0;
 /// Utilization at which a queue worker is planned.
 const WORKER_UTILIZATION: f64 = 0.95;
 /// Tail factor of service times (model 3.3).
@@ -122,7 +122,8 @@ impl Capacity {
             mode,
             headroom: if sizes_managed { policy.tuning.headroom } else { 0.0 },
             slack: policy.tuning.utilization_slack,
-            adjustment: if objective.latency.is_some() { feedback.adjustment } else { 1.0 },
+            // Without a latency objective there is pressure, which only lowers.
+            adjustment: if objective.latency.is_some() { feedback.adjustment } else { feedback.adjustment.min(1.0) },
             idle: demand.idle,
             sizes_managed,
             zero_load: 0.0,
@@ -282,6 +283,9 @@ impl Feedback {
 
     /// One step of the slow correction, only while the load says something about capacity (its anti-windup).
     pub(super) fn correct(&mut self, policy: &Policy, capacity: &Capacity, evidence: &Evidence) {
+        if policy.objective.latency.is_none() {
+            return self.correct_by_pressure(policy.tuning.feedback_gain, capacity, evidence);
+        }
         let Some(violation) = evidence.violation else { return };
         let sample = evidence.sample;
         if evidence.saturated || sample.ready_in_window < 0.5 || sample.uptime < FEEDBACK_AFTER || sample.dt <= 0.0 {

@@ -34,6 +34,7 @@ mod limits;
 mod memory;
 mod past;
 mod plan;
+mod pressure;
 mod price;
 mod queue;
 mod replicas;
@@ -45,6 +46,7 @@ mod snapshot;
 mod stale;
 mod state;
 mod vertical;
+mod waits;
 mod words;
 
 pub use decision::*;

@@ -10,7 +10,9 @@ use super::{
     Snapshot,
     arith::sane,
     past::Past,
+    pressure,
     stale::{UsageState, usage_state},
+    waits::Waits,
 };
 use crate::units::Bytes;
 
@@ -49,8 +51,10 @@ pub(super) struct Clock {
     template_cores: Option<f64>,
     /// When the template last changed; absent: never while watched.
     template_at: Option<f64>,
-    /// 90th percentile of start-up time.
+    /// 90th percentile of start-up time where a node has room.
     start_p90: f64,
+    /// What waiting for a node adds.
+    waits: Waits,
 }
 
 impl Default for Clock {
@@ -65,6 +69,7 @@ impl Default for Clock {
             template_cores: None,
             template_at: None,
             start_p90: DEFAULT_START,
+            waits: Waits::default(),
         }
     }
 }
@@ -84,6 +89,8 @@ pub(super) struct ContainerSample {
     pub(super) running: Option<f64>,
     /// Share of throttled periods.
     pub(super) throttled: Option<f64>,
+    /// Share of time in which something waits for CPU.
+    pub(super) pressure: Option<f64>,
 }
 
 /// One tick's evidence.
@@ -120,6 +127,8 @@ pub(super) struct Sample {
     pub(super) busiest: Option<f64>,
     /// Largest throttled share of a container.
     pub(super) throttled: Option<f64>,
+    /// CPU pressure of the container that requests most, and its request.
+    pub(super) pressure: Option<(f64, f64)>,
     /// CPU request of the template's pod; absent when no container has one.
     pub(super) template: Option<f64>,
     /// Whether the template's request differs from the last tick's.
@@ -142,7 +151,7 @@ pub(super) struct Sample {
     pub(super) starting_up: bool,
     /// Seconds from a decision to a ready pod.
     pub(super) lead: f64,
-    /// 90th percentile of start-up time.
+    /// 90th percentile of start-up time, as things are now: longer while pods wait for a node.
     pub(super) start_p90: f64,
 }
 
@@ -182,9 +191,11 @@ impl Clock {
         self.spec = Some(spec);
     }
 
-    /// A quantile tracker: half way up to a longer start, a little down to a shorter one.
-    fn note_starts(&mut self, starts: impl Iterator<Item = f64>) {
-        for s in starts {
+    /// A quantile tracker: half way up to a longer start, a little down to a shorter one. Waiting for a node is learned
+    /// apart.
+    fn note_starts(&mut self, t: f64, snapshot: &Snapshot) {
+        let (pods, starts) = (&snapshot.replicas, snapshot.start_seconds.iter().filter_map(|s| sane(s.0)));
+        for s in self.waits.note(t, pods.pending.0, pods.unschedulable.0, starts.collect()) {
             let gain = if s > self.start_p90 { 0.5 } else { 0.05 };
             self.start_p90 += gain * (s.clamp(0.0, 1800.0) - self.start_p90);
         }
@@ -234,6 +245,7 @@ fn read_container(container: &super::ContainerState) -> ContainerSample {
         limited: limit.is_some(),
         running,
         throttled: container.throttled_ratio.and_then(sane).map(|x| x.min(1.0)),
+        pressure: container.cpu_pressure.and_then(sane).map(|x| x.min(1.0)),
     }
 }
 
@@ -265,7 +277,8 @@ impl Sample {
         let (spec, ready) = (snapshot.replicas.spec.0, snapshot.replicas.ready.0);
         let spec_before = clock.spec;
         clock.note_pods(t, ready, spec);
-        clock.note_starts(snapshot.start_seconds.iter().filter_map(|s| sane(s.0)));
+        clock.note_starts(t, snapshot);
+        let start = clock.waits.start(t, clock.start_p90);
         let new_template = clock.note_template(t, snapshot);
         let containers: Vec<_> = snapshot.containers.iter().map(read_container).collect();
 
@@ -311,6 +324,7 @@ impl Sample {
             usage_age,
             busiest: total(snapshot.containers.iter().map(|c| c.max_pod_cpu_cores.and_then(|c| sane(c.0)))),
             throttled: containers.iter().filter_map(|c| c.throttled).reduce(f64::max),
+            pressure: pressure::of_largest(&containers),
             template,
             template_resized,
             running,
@@ -321,8 +335,8 @@ impl Sample {
             new_template,
             rollout_age: template_age.or(rolling.then_some(0.0)),
             starting_up: template_age.is_some_and(|age| age < TEMPLATE_SKIP),
-            lead: METRIC_LAG + clock.start_p90,
-            start_p90: clock.start_p90,
+            lead: METRIC_LAG + start,
+            start_p90: start,
         }
     }
 

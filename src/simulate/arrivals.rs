@@ -90,7 +90,7 @@ fn resampled(load: &Load) -> (Vec<f64>, Vec<bool>) {
             if !within.is_empty() {
                 return (within.iter().map(|sample| sample.rate).sum::<f64>() / within.len() as f64, missing);
             }
-            let Some(after) = samples.get(next) else { return (current.rate, missing) };
+            let Some(after) = samples.get(next).filter(|_| !load.held) else { return (current.rate, missing) };
             let part = (0.5 * (start + end) - current.at) / (after.at - current.at);
             (current.rate + (after.rate - current.rate) * part, missing)
         })

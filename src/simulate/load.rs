@@ -37,6 +37,8 @@ pub struct Load {
     pub(super) seconds: f64,
     /// Whether rates are cores of work already.
     pub(super) in_cores: bool,
+    /// Whether a sample holds until the next one; otherwise the load goes in straight lines between them.
+    pub(super) held: bool,
     /// Deviation of the noise on it; none: what is usual between the samples of a recording.
     pub(super) noise: Option<f64>,
 }
@@ -98,7 +100,7 @@ impl Load {
     pub(super) fn of_cores(name: String, cores: impl Iterator<Item = f64>, noise: Option<f64>) -> Self {
         let sample = |(step, rate)| Sample { at: step as f64 * STEP_SECONDS, rate, missing: false };
         let samples: Vec<Sample> = cores.enumerate().map(sample).collect();
-        Self { name, seconds: samples.len() as f64 * STEP_SECONDS, samples, in_cores: true, noise }
+        Self { name, seconds: samples.len() as f64 * STEP_SECONDS, samples, in_cores: true, held: false, noise }
     }
 
     /// Length of the recording, in seconds: the last row lasts one usual step too.
@@ -215,7 +217,7 @@ impl Gathered {
         let after = known.map_or(0, |known| known + 1);
         samples[after..].iter_mut().for_each(|sample| sample.rate = last);
         let seconds = self.last.map_or(0.0, |last| last.0 - self.origin) + step;
-        Load { name, samples, seconds, in_cores: false, noise: None }
+        Load { name, samples, seconds, in_cores: false, held: false, noise: None }
     }
 }
 

@@ -18,6 +18,7 @@ mod arrivals;
 mod busy;
 pub mod calibration;
 mod candidates;
+mod condition;
 mod course;
 pub mod fight;
 mod latency;
@@ -38,6 +39,7 @@ mod world;
 
 pub use busy::busy_hour;
 pub use candidates::{Candidate, candidate, candidate_count};
+pub use condition::Condition;
 pub use course::Part;
 pub use latency::latency_table;
 pub use load::Load;
@@ -46,7 +48,7 @@ pub use scenario::{SHORTEST, Scenario, ScenarioFile, TraceOptions};
 pub use score::{SHORTAGE_FACTOR, Score};
 pub use service::{Downstream, Service, Sidecar};
 pub use view::{Action, ContainerView, Oom, Phase, PodAction, PodView, QueueView, UsageSample, View};
-pub use world::{CountOrShare, Event, Metric, NodePool, Pipeline, Queue, What, World};
+pub use world::{CountOrShare, Event, Metric, Neighbours, NodePool, Pipeline, Queue, What, World};
 
 use arbiter::WayIn;
 

@@ -19,6 +19,8 @@ pub struct World {
     pub max_unavailable: Option<CountOrShare>,
     /// Pods at the beginning; none: as many as an operator would run for the first minute's load.
     pub initial: Option<Replicas>,
+    /// Whether nodes refuse every raise of a running pod's size as infeasible.
+    pub refuses_raises: bool,
 }
 
 /// Nodes of one kind.
@@ -34,6 +36,30 @@ pub struct NodePool {
     pub max: u32,
     /// Time from a pod without room to a node that takes it.
     pub provisioning: Seconds,
+    /// Others who want room on these nodes; none: what the workload frees stays free.
+    pub neighbours: Option<Neighbours>,
+}
+
+/// Pods of others. They come to each node by themselves, take CPU that is free there, and leave after hours: what a
+/// workload trimmed away may be gone when it wants it back. They take no memory worth mentioning.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbours {
+    /// How many want a place on a node in an hour, on average.
+    pub per_hour: f64,
+    /// What one of them requests, on average, as a share of the node: half as much to half as much again.
+    pub size: f64,
+    /// The most of a node that they take together, as a share.
+    pub share: f64,
+    /// How long one stays, on average.
+    pub stay: Seconds,
+}
+
+impl Default for Neighbours {
+    /// Pods of half a core on a node of eight that stay two hours and would take three quarters of it: the share of
+    /// allocatable CPU that is requested on clusters that are run with care (half to nine tenths).
+    fn default() -> Self {
+        Self { per_hour: 6.0, size: 0.0625, share: 0.9, stay: Seconds(7200.0) }
+    }
 }
 
 /// A number of pods, or a share of them.
@@ -85,6 +111,11 @@ pub enum What {
         work_factor: f64,
         /// Memory against what it was in the beginning.
         memory_factor: f64,
+    },
+    /// Requests cost something else at once and in all pods, and no new template tells of it.
+    CostChange {
+        /// Work per request against what it was in the beginning.
+        work_factor: f64,
     },
     /// Usage and signals cannot be read.
     MetricOutage {
@@ -148,7 +179,7 @@ impl Faults {
         while let Some(event) = events.get(self.next).filter(|event| event.at.get() <= now) {
             self.next += 1;
             match event.what {
-                What::Rollout { .. } | What::NodeLoss { .. } => workload.push(event.what),
+                What::Rollout { .. } | What::NodeLoss { .. } | What::CostChange { .. } => workload.push(event.what),
                 What::MetricOutage { lasts } => self.outage_until = now + lasts.get(),
                 What::WrongMetric { lasts, factor, of } => {
                     self.wrong_until = now + lasts.get();

@@ -23,7 +23,7 @@ pub(super) use output::json;
 
 use super::Failure;
 use crate::simulate::{
-    Scenario, check_controller,
+    Condition, Scenario, check_controller,
     summary::{Assumptions, Summary},
 };
 
@@ -57,6 +57,9 @@ pub(super) struct Args {
     /// Work at the load's peak (its 99.9th percentile), in cores
     #[arg(long, default_value_t = 8.0, value_parser = positive)]
     peak_cores: f64,
+    /// A harder world for every load: neighbours, full-cluster, slow-start, gaps, zeros, idle-cost, heavy, cost-change, held-steps, refused, unmanaged
+    #[arg(long, value_name = "NAME", value_parser = condition, hide = true)]
+    condition: Option<Condition>,
     /// Column that is the load, when it is none of `rps`, `arrivals` and `cpu_cores`; of several the first that a trace has
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     load_column: Vec<String>,
@@ -94,10 +97,13 @@ pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
     for name in &args.controllers {
         check_controller(name).map_err(|error| Failure::Input(error.to_string()))?;
     }
-    let (scenarios, calibration) = match &args.recording {
+    let (mut scenarios, calibration) = match &args.recording {
         Some(directory) => recording::scenarios(directory, &args)?,
         None => (scenarios::read(&args)?, Vec::new()),
     };
+    if let Some(condition) = args.condition {
+        scenarios = scenarios.into_iter().map(|scenario| condition.apply(scenario)).collect();
+    }
     let chosen = args.controllers.as_slice();
     let plan = jobs::Plan { scenarios: &scenarios, controllers: chosen, seeds: args.seeds };
     // The first seed of each is plotted.
@@ -158,6 +164,10 @@ pub(super) fn default_jobs() -> usize {
 fn duration(text: &str) -> Result<SignedDuration, String> {
     let duration: SignedDuration = text.parse().map_err(|_| "write it as 24h or 90m".to_owned())?;
     if duration.is_negative() { Err("it cannot be negative".to_owned()) } else { Ok(duration) }
+}
+
+fn condition(text: &str) -> Result<Condition, String> {
+    Condition::named(text).ok_or_else(|| format!("choose among {}", Condition::ALL.map(|(name, _)| name).join(", ")))
 }
 
 fn positive(text: &str) -> Result<f64, String> {

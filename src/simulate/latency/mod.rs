@@ -7,6 +7,7 @@
 
 mod des;
 mod grid;
+mod pressure;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use std::sync::{Arc, LazyLock};
 
 pub use grid::latency_table;
 use grid::{CORES, RATIO_LOG2_MIN, RATIOS, RATIOS_PER_OCTAVE, Rows, UTILIZATIONS as MEASURED};
+pub(super) use pressure::{pressure, throttled};
 
 use crate::units::maths;
 

@@ -2,6 +2,7 @@
 
 use super::{
     des::{Server, Work},
+    pressure::erlang_c,
     *,
 };
 use crate::simulate::random::Stream;
@@ -46,17 +47,6 @@ fn several_cores_wait_as_long_as_erlang_says() {
             assert!((mean - exact).abs() < 3.5 * error, "{work:?} on {cores}: {mean} ± {error}, not {exact}");
         }
     }
-}
-
-/// Probability that all of a whole number of servers are busy.
-fn erlang_c(servers: f64, utilization: f64) -> f64 {
-    let offered = servers * utilization;
-    let (mut blocking, mut server) = (1.0, 1.0);
-    while server <= servers {
-        blocking = offered * blocking / (server + offered * blocking);
-        server += 1.0;
-    }
-    blocking / (1.0 - utilization * (1.0 - blocking))
 }
 
 #[test]

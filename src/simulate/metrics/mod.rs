@@ -5,10 +5,13 @@
 //! a rate, and again after a restart has reset its counters. A gap of the recording is a signal that ages, then vanishes.
 
 mod pods;
+mod shortage;
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+
+use shortage::Shortage;
 
 use super::{
     LAG_STEPS, PodView, STEP_SECONDS, Scenario, TICK_SECONDS, WINDOW_STEPS,
@@ -45,12 +48,11 @@ pub(super) struct Metrics {
     pods: Vec<PodView>,
 }
 
-/// What a container reports: CPU as a mean, memory as the largest of the window, share of steps short of CPU.
+/// What a container reports: CPU as a mean, memory as the largest of the window.
 #[derive(Clone, Copy, Debug)]
 struct Usage {
     cpu: f64,
     memory: f64,
-    short: f64,
 }
 
 impl Metrics {
@@ -102,11 +104,10 @@ impl Metrics {
             return None;
         }
         let factor = plant.faults.usage_factor(now);
-        let mut usage = Usage { cpu: 0.0, memory: 0.0, short: 0.0 };
+        let mut usage = Usage { cpu: 0.0, memory: 0.0 };
         for sample in window {
             usage.cpu += sample.cpu * factor / steps as f64;
             usage.memory = usage.memory.max(sample.memory);
-            usage.short += f64::from(u8::from(sample.short)) / steps as f64;
         }
         Some(usage)
     }
@@ -206,14 +207,16 @@ impl Metrics {
             ..ContainerState::default()
         };
         let (mut pods, mut sum, mut largest) = (0_u32, 0.0, 0.0_f64);
-        let (mut memory, mut largest_memory, mut short) = (0.0, 0.0_f64, 0.0);
-        for usage in plant.pods.iter().filter_map(|pod| self.usage(plant, pod, index)) {
+        let (mut memory, mut largest_memory) = (0.0, 0.0_f64);
+        let mut shortage = Shortage::default();
+        for pod in &plant.pods {
+            let Some(usage) = self.usage(plant, pod, index) else { continue };
+            shortage.add(plant, pod, index, self.lag(plant.now()));
             pods += 1;
             sum += usage.cpu;
             largest = largest.max(usage.cpu);
             memory += usage.memory;
             largest_memory = largest_memory.max(usage.memory);
-            short += usage.short;
         }
         state.reporting_pods = Some(Replicas(pods));
         if pods == 0 {
@@ -223,8 +226,11 @@ impl Metrics {
         state.max_pod_cpu_cores = Some(Cores(largest));
         state.memory_max_pod_bytes = Some(Bytes::ceil_from(largest_memory));
         state.memory_mean_pod_bytes = Some(Bytes::ceil_from(memory / f64::from(pods)));
+        // Zeros instead of gaps are zeros of everything that the pipeline carries.
+        let factor = plant.faults.usage_factor(plant.now()).min(1.0);
+        state.cpu_pressure = Some(shortage.pressure / f64::from(pods) * factor);
         // Only a quota throttles; without a limit the kernel reports no throttled period at all.
-        state.throttled_ratio = template.cpu_limit.map(|_| short / f64::from(pods));
+        state.throttled_ratio = template.cpu_limit.map(|_| shortage.throttled / f64::from(pods) * factor);
         state
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Invariant: deterministic; everything random belongs to a stream drawn before the run or to one pod.
 
+mod neighbours;
 mod nodes;
 mod outlook;
 mod pod;
@@ -105,6 +106,7 @@ pub(super) struct Plant {
     waiting: Waiting,
     events: Vec<Event>,
     nodes: Nodes,
+    refuses_raises: bool,
     max_unavailable: Option<CountOrShare>,
     factors: (f64, f64),
     downstream_latency: Option<LatencyTable>,
@@ -147,7 +149,8 @@ impl Plant {
             deadline: world.queue.map(|queue| queue.deadline.get()),
             waiting: Waiting::default(),
             events: world.events.clone(),
-            nodes: Nodes::new(&world.nodes),
+            nodes: Nodes::new(&world.nodes, seed),
+            refuses_raises: world.refuses_raises,
             max_unavailable: world.max_unavailable,
             factors: (1.0, 1.0),
             core_second: prices.core_hour.get() / 3600.0,
@@ -175,6 +178,7 @@ impl Plant {
         self.desired = scenario.world.initial.map_or(needed, |pods| pods.0);
         self.reconcile();
         self.nodes.schedule(0.0, &mut self.pods, &[]);
+        self.nodes.settle_in(&self.pods);
         for pod in self.pods.iter_mut().filter(|pod| pod.node.is_some()) {
             pod.settle_in(LONG_READY);
         }
@@ -240,6 +244,7 @@ impl Plant {
                 pod.drift();
             }
         }
+        self.nodes.visit(now, &self.pods, &self.draining);
         self.nodes.schedule(now, &mut self.pods, &self.draining);
         let mut step = Step {
             requests: self.arrivals.requests[self.step],

@@ -3,7 +3,7 @@
 //! A pod occupies what it has or is about to have, whichever is more, until the end of its drain. What is free is added up
 //! from the pods when somebody asks, so it cannot drift from them.
 
-use super::{super::world::NodePool, Pod, Size};
+use super::{super::world::NodePool, Pod, Size, neighbours::Guests};
 use crate::{
     decide::Resources,
     units::{Bytes, Cores},
@@ -11,18 +11,36 @@ use crate::{
 
 /// Rounding of sums of requests, in cores and bytes.
 const SLACK: f64 = 1e-6;
+/// A node that was added leaves when none of the workload's pods has been on it for this long: the cluster autoscaler's
+/// `--scale-down-unneeded-time`.
+const UNNEEDED_SECONDS: f64 = 600.0;
 
 /// One node.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Node {
     id: u64,
     pool: usize,
     cpu: f64,
     memory: f64,
     ready_at: f64,
+    /// When a pod of the workload was last on it, as far as anybody looked.
+    needed_at: f64,
+    guests: Option<Guests>,
 }
 
 impl Node {
+    /// What the workload's pods leave, and others have not taken.
+    fn free(&self, ours: (f64, f64)) -> (f64, f64) {
+        let taken = self.guests.as_ref().map_or(0.0, Guests::taken);
+        (self.cpu - ours.0 - taken, self.memory - ours.1)
+    }
+
+    /// What those of some pods that are on it occupy.
+    fn occupied<'a>(&self, pods: impl Iterator<Item = &'a Pod>) -> (f64, f64) {
+        let on_it = pods.filter(|pod| pod.node == Some(self.id)).map(Pod::reserved);
+        on_it.fold((0.0, 0.0), |sum, pod| (sum.0 + pod.0, sum.1 + pod.1))
+    }
+
     /// Share of it that is left free once a need is met: the mean of CPU and memory.
     fn share_left(&self, free: (f64, f64), need: (f64, f64)) -> f64 {
         f64::midpoint((free.0 - need.0) / self.cpu, (free.1 - need.1) / self.memory)
@@ -35,14 +53,15 @@ pub(super) struct Nodes {
     pools: Vec<NodePool>,
     list: Vec<Node>,
     created: u64,
+    seed: u64,
 }
 
 /// What is free on each node, in the order of the nodes.
 type Free = Vec<(f64, f64)>;
 
 impl Nodes {
-    pub(super) fn new(pools: &[NodePool]) -> Self {
-        let mut nodes = Self { pools: pools.to_vec(), list: Vec::new(), created: 0 };
+    pub(super) fn new(pools: &[NodePool], seed: u64) -> Self {
+        let mut nodes = Self { pools: pools.to_vec(), list: Vec::new(), created: 0, seed };
         for (index, pool) in pools.iter().enumerate() {
             for _ in 0..pool.count {
                 nodes.add(index, f64::NEG_INFINITY);
@@ -52,9 +71,47 @@ impl Nodes {
     }
 
     fn add(&mut self, pool: usize, ready_at: f64) {
-        let NodePool { cpu, memory, .. } = self.pools[pool];
+        let NodePool { cpu, memory, neighbours, .. } = self.pools[pool];
         self.created += 1;
-        self.list.push(Node { id: self.created, pool, cpu: cpu.get(), memory: memory.as_f64(), ready_at });
+        let id = self.created;
+        let guests = neighbours.map(|kind| match ready_at.is_finite() {
+            true => Guests::from(kind, self.seed, id, ready_at),
+            false => Guests::settled(kind, self.seed, id),
+        });
+        let (cpu, memory) = (cpu.get(), memory.as_f64());
+        self.list.push(Node { id, pool, cpu, memory, ready_at, needed_at: ready_at, guests });
+    }
+
+    /// Lets others fill what the workload's first pods leave, as they did before the run.
+    pub(super) fn settle_in(&mut self, pods: &[Pod]) {
+        self.visit(0.0, pods, &[]);
+    }
+
+    /// Lets others come and go, and added nodes leave that nobody needs.
+    pub(super) fn visit(&mut self, now: f64, pods: &[Pod], draining: &[(f64, Pod)]) {
+        let all = || pods.iter().chain(draining.iter().map(|(_, pod)| pod));
+        for node in &mut self.list {
+            if node.guests.as_ref().is_some_and(|guests| guests.stir(now)) {
+                let (ours, _) = node.occupied(all());
+                if let Some(guests) = &mut node.guests {
+                    guests.pass(now, node.cpu, ours);
+                }
+            }
+        }
+        let least: usize = self.pools.iter().map(|pool| pool.count as usize).sum();
+        if self.list.len() > least {
+            self.leave(now, all);
+        }
+    }
+
+    /// Takes away what was added and is not needed any more.
+    fn leave<'a, I: Iterator<Item = &'a Pod>>(&mut self, now: f64, pods: impl Fn() -> I) {
+        for node in &mut self.list {
+            if node.ready_at > now || pods().any(|pod| pod.node == Some(node.id)) {
+                node.needed_at = now;
+            }
+        }
+        self.list.retain(|node| node.ready_at == f64::NEG_INFINITY || now - node.needed_at < UNNEEDED_SECONDS);
     }
 
     /// Whether there is always room.
@@ -71,12 +128,10 @@ impl Nodes {
     }
 
     fn free<'a>(&self, pods: impl Iterator<Item = &'a Pod>) -> Free {
-        let mut free: Free = self.list.iter().map(|node| (node.cpu, node.memory)).collect();
+        let mut free: Free = self.list.iter().map(|node| node.free((0.0, 0.0))).collect();
         for pod in pods {
             if let Some(index) = self.list.iter().position(|node| pod.node == Some(node.id)) {
-                let (cpu, memory) = pod.reserved();
-                free[index].0 -= cpu;
-                free[index].1 -= memory;
+                take(&mut free[index], pod.reserved());
             }
         }
         free
@@ -89,6 +144,9 @@ impl Nodes {
             for pod in pods.iter_mut().filter(|pod| pod.node.is_none()) {
                 pod.schedule(now, 0);
             }
+            return;
+        }
+        if pods.iter().all(|pod| pod.node.is_some()) {
             return;
         }
         let mut free = self.free(pods.iter().chain(draining.iter().map(|(_, pod)| pod)));
@@ -128,8 +186,7 @@ impl Nodes {
                 .find(|i| room(*i) && fits((self.pools[*i].cpu.get(), self.pools[*i].memory.as_f64()), need));
             if let Some(pool) = pool {
                 self.add(pool, now + self.pools[pool].provisioning.get());
-                let node = self.list[self.list.len() - 1];
-                free.push((node.cpu, node.memory));
+                free.push((self.pools[pool].cpu.get(), self.pools[pool].memory.as_f64()));
                 take(&mut free[self.list.len() - 1], need);
             }
         }
@@ -143,8 +200,8 @@ impl Nodes {
 
     /// Whether a pod's node has room for it at these sizes now.
     pub(super) fn has_room(&self, pods: &[Pod], draining: &[(f64, Pod)], pod: usize, sizes: &[Size]) -> bool {
-        let Some(index) = self.list.iter().position(|node| pods[pod].node == Some(node.id)) else { return true };
-        let free = self.free(pods.iter().chain(draining.iter().map(|(_, pod)| pod)))[index];
+        let Some(node) = self.list.iter().find(|node| pods[pod].node == Some(node.id)) else { return true };
+        let free = node.free(node.occupied(pods.iter().chain(draining.iter().map(|(_, pod)| pod))));
         let ((cpu, memory), own) = (free, pods[pod].reserved());
         fits((cpu + own.0, memory + own.1), sum(sizes))
     }

@@ -49,23 +49,23 @@ impl Plant {
         const ROLLOUT_SECONDS: f64 = 1800.0;
         let now = step as f64 * STEP_SECONDS;
         let mut factor = 1.0;
-        for (at, (work, _)) in self.rollouts().take_while(|(at, _)| *at <= now) {
-            factor = if now < at + ROLLOUT_SECONDS { work.min(factor) } else { work };
+        for event in self.events.iter().take_while(|event| event.at.get() <= now) {
+            factor = match event.what {
+                What::Rollout { work_factor, .. } if now < event.at.get() + ROLLOUT_SECONDS => work_factor.min(factor),
+                What::Rollout { work_factor, .. } | What::CostChange { work_factor } => work_factor,
+                _ => factor,
+            };
         }
         factor
     }
 
     /// The least memory of a pod against what it was in the beginning.
     pub(in crate::simulate) fn least_memory_factor(&self) -> f64 {
-        self.rollouts().fold(1.0, |least, (_, (_, memory))| least.min(memory))
-    }
-
-    /// Rollouts: when, and what they do to work and memory.
-    fn rollouts(&self) -> impl Iterator<Item = (f64, (f64, f64))> {
-        self.events.iter().filter_map(|event| match event.what {
-            What::Rollout { work_factor, memory_factor } => Some((event.at.get(), (work_factor, memory_factor))),
+        let factors = self.events.iter().filter_map(|event| match event.what {
+            What::Rollout { memory_factor, .. } => Some(memory_factor),
             _ => None,
-        })
+        });
+        factors.fold(1.0, f64::min)
     }
 
     /// The share of late requests in a pod with so many cores of work and so many cores of capacity, nothing waiting, by

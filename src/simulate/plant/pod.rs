@@ -45,6 +45,8 @@ pub(in crate::simulate) struct Size {
 pub(in crate::simulate) struct Sample {
     /// CPU used, in cores.
     pub(in crate::simulate) cpu: f64,
+    /// CPU that it could use, in cores.
+    pub(in crate::simulate) granted: f64,
     /// Working set, in bytes.
     pub(in crate::simulate) memory: f64,
     /// Whether it had more work than CPU.
@@ -245,10 +247,10 @@ impl Pod {
         self.lost_at.is_none() && self.containers.iter().all(|container| container.since <= now) && self.node.is_some()
     }
 
-    /// Records what a container did in a step in which the pod was ready.
-    pub(super) fn record(&mut self, container: usize, cpu: f64, short: bool) {
+    /// Records what a container did in a step in which the pod was ready: CPU that it used of what it could use.
+    pub(super) fn record(&mut self, container: usize, (cpu, granted): (f64, f64), short: bool) {
         let container = &mut self.containers[container];
-        container.history.record(Sample { cpu, memory: container.memory, short });
+        container.history.record(Sample { cpu, granted, memory: container.memory, short });
     }
 
     /// Kills containers that are over their memory limit: they start again in the same pod. How many, and the last limit.
@@ -325,14 +327,16 @@ impl Pod {
             .fold((0.0, 0.0), |sum, container| (sum.0 + container.size.cpu, sum.1 + container.size.memory.gib()))
     }
 
+    /// Whether sizes ask the node for more of anything.
+    pub(super) fn grows(&self, to: &[Size]) -> bool {
+        let more =
+            |(container, to): (&Container, &Size)| to.cpu > container.size.cpu || to.memory > container.size.memory;
+        self.containers.iter().zip(to).any(more)
+    }
+
     /// Asks for other sizes in place. `feasible`: the node could take them; `room`: it can now.
     pub(super) fn ask(&mut self, now: f64, to: Arc<[Size]>, feasible: bool, room: bool) {
-        let grows = self
-            .containers
-            .iter()
-            .zip(to.iter())
-            .any(|(container, to)| to.cpu > container.size.cpu || to.memory > container.size.memory);
-        let deferred = grows && (self.resizing.uniform() < DEFERRED_SHARE || !room);
+        let deferred = self.grows(&to) && (self.resizing.uniform() < DEFERRED_SHARE || !room);
         let (soonest, latest) = RESIZE_SECONDS;
         let (state, wait) = match (feasible, deferred) {
             (false, _) => (ResizeState::Infeasible, f64::INFINITY),

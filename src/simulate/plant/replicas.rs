@@ -109,7 +109,7 @@ impl Plant {
 
     /// Lets a node judge a resize.
     fn put_to_node(&mut self, pod: usize, to: Arc<[Size]>) {
-        let feasible = self.nodes.feasible(&self.pods[pod], &to);
+        let feasible = self.nodes.feasible(&self.pods[pod], &to) && !(self.refuses_raises && self.pods[pod].grows(&to));
         let room = feasible && self.nodes.has_room(&self.pods, &self.draining, pod, &to);
         let now = self.now();
         self.pods[pod].ask(now, to, feasible, room);
@@ -228,6 +228,12 @@ impl Plant {
                 self.generation += 1;
                 self.factors = (work_factor, memory_factor);
                 self.rolling = true;
+            }
+            What::CostChange { work_factor } => {
+                self.factors.0 = work_factor;
+                for pod in &mut self.pods {
+                    pod.factors.0 = work_factor;
+                }
             }
             What::NodeLoss { count } => {
                 let now = self.now();

@@ -99,7 +99,7 @@ impl Plant {
                 pod.fill(now, items * share, cores, &self.service);
             }
             let used = self.service.idle.get() + cores + pod.start_burn(now, &self.service);
-            pod.record(0, used.min(granted), share >= 1.0);
+            pod.record(0, (used.min(granted), granted), share >= 1.0);
             record_sidecars(pod, items * share, moment, &self.service);
         }
         step.demand = step.requests * work / STEP_SECONDS;
@@ -162,7 +162,8 @@ pub(super) fn serve_pod(
         let beside = narrow.map_or(0.0, |narrow| latency.share_over(narrow.capacity, narrow.utilization));
         own.max(beside).max(delay / objective)
     };
-    pod.record(0, capacity.min(idle + served + pod.start_burn(now, service)), wanted > available);
+    let used = capacity.min(idle + served + pod.start_burn(now, service));
+    pod.record(0, (used, capacity), wanted > available);
     record_sidecars(pod, served / work.max(f64::MIN_POSITIVE), moment, service);
     Served { share_over, capacity, utilization, busy: served }
 }
@@ -198,6 +199,6 @@ fn record_sidecars(pod: &mut Pod, rate: f64, moment: Moment, service: &Service) 
     for (index, sidecar) in service.sidecars.iter().enumerate() {
         let granted = pod.granted(index + 1, moment.now, moment.stretch, service);
         let used = sidecar.idle.get() + rate * sidecar.work.get();
-        pod.record(index + 1, used.min(granted), used > granted);
+        pod.record(index + 1, (used.min(granted), granted), used > granted);
     }
 }

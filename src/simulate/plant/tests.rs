@@ -154,7 +154,14 @@ fn evicted_pods_are_made_anew_in_the_new_size_and_one_pod_is_resized_by_its_numb
 
 /// Nodes of four cores and 16 GiB.
 fn small_nodes(count: u32, max: u32) -> World {
-    let pool = NodePool { cpu: Cores(4.0), memory: Bytes(16 * Bytes::GIB), count, max, provisioning: Seconds(90.0) };
+    let pool = NodePool {
+        cpu: Cores(4.0),
+        memory: Bytes(16 * Bytes::GIB),
+        count,
+        max,
+        provisioning: Seconds(90.0),
+        neighbours: None,
+    };
     World { nodes: vec![pool], ..World::default() }
 }
 

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     policy::Policy,
     simulate::{
-        CONTROLLERS, CountOrShare, Downstream, Event, Load, Metric, NodePool, Pipeline, Queue, Service, Sidecar,
-        SimulateError, What, World,
+        CONTROLLERS, CountOrShare, Downstream, Event, Load, Metric, Neighbours, NodePool, Pipeline, Queue, Service,
+        Sidecar, SimulateError, What, World,
     },
     units::{Cores, Replicas, Seconds},
 };
@@ -38,6 +38,8 @@ struct Document {
     queue: Option<QueueFile>,
     #[serde(default)]
     nodes: Vec<NodesFile>,
+    #[serde(default)]
+    refuses_raises: bool,
     metrics: Option<MetricsFile>,
     disruption_budget: Option<BudgetFile>,
     #[serde(default)]
@@ -133,6 +135,16 @@ struct NodesFile {
     count: u32,
     max: Option<u32>,
     provisioning: Option<Span>,
+    neighbours: Option<NeighboursFile>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct NeighboursFile {
+    per_hour: Option<Amount>,
+    size: Option<Share>,
+    share: Option<Share>,
+    stay: Option<Span>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -168,6 +180,7 @@ struct ReplicasFile {
 struct EventFile {
     at: Span,
     rollout: Option<RolloutFile>,
+    cost_change: Option<CostFile>,
     metric_outage: Option<LastsFile>,
     false_zeros: Option<LastsFile>,
     wrong_metric: Option<WrongFile>,
@@ -181,6 +194,12 @@ struct EventFile {
 struct RolloutFile {
     work_factor: Option<Amount>,
     memory_factor: Option<Amount>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CostFile {
+    work_factor: Amount,
 }
 
 #[derive(Debug, Deserialize)]
@@ -385,6 +404,7 @@ impl Document {
             queue: self.queue.as_ref().map(|queue| Queue { deadline: queue.deadline.0 }),
             max_unavailable: self.disruption_budget.as_ref().map(|most| CountOrShare::Count(most.max_unavailable)),
             initial: self.replicas.initial.map(Replicas),
+            refuses_raises: self.refuses_raises,
         })
     }
 }
@@ -398,6 +418,19 @@ impl NodesFile {
             max: self.max.unwrap_or(self.count).max(self.count),
             // A cloud's machine from request to ready node.
             provisioning: self.provisioning.map_or(Seconds(90.0), |provisioning| provisioning.0),
+            neighbours: self.neighbours.as_ref().map(NeighboursFile::neighbours),
+        }
+    }
+}
+
+impl NeighboursFile {
+    fn neighbours(&self) -> Neighbours {
+        let usual = Neighbours::default();
+        Neighbours {
+            per_hour: self.per_hour.map_or(usual.per_hour, |count| count.0),
+            size: self.size.map_or(usual.size, |size| size.0),
+            share: self.share.map_or(usual.share, |share| share.0),
+            stay: self.stay.map_or(usual.stay, |stay| stay.0),
         }
     }
 }
@@ -408,6 +441,8 @@ impl EventFile {
             work_factor: rollout.work_factor.map_or(1.0, |factor| factor.0.max(1e-3)),
             memory_factor: rollout.memory_factor.map_or(1.0, |factor| factor.0),
         });
+        let cost = self.cost_change.as_ref();
+        let cost = cost.map(|cost| What::CostChange { work_factor: cost.work_factor.0.max(1e-3) });
         let outage = self.metric_outage.as_ref().map(|outage| What::MetricOutage { lasts: outage.lasts.0 });
         let zeros = self.false_zeros.as_ref();
         let zeros = zeros.map(|zeros| What::WrongMetric { lasts: zeros.lasts.0, factor: 0.0, of: Metric::All });
@@ -424,7 +459,7 @@ impl EventFile {
         let refusal = self.api_refusal.as_ref().map(|refusal| What::ApiRefusal { lasts: refusal.lasts.0 });
         let restart =
             self.controller_restart.as_ref().map(|restart| What::ControllerRestart { lasts: restart.lasts.0 });
-        let mut all = [rollout, outage, zeros, wrong, loss, refusal, restart].into_iter().flatten();
+        let mut all = [rollout, cost, outage, zeros, wrong, loss, refusal, restart].into_iter().flatten();
         match (all.next(), all.next()) {
             (Some(what), None) => Ok(Event { at: self.at.0, what }),
             (None, _) => Err("the event says nothing but `at`; add for example rollout: {workFactor: 1.6}".to_owned()),
