@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(waits.start(t, 30.0), 120.0);
         let (waits, t, _) = played(&[(1, 1, &[] as &[f64]); 21]);
         assert_eq!(waits.start(t, 30.0), 330.0, "five minutes so far");
-        let (waits, t, _) = played(&[(1, 1, &[] as &[f64]); 4000]);
+        let (waits, t, _) = played(&vec![(1, 1, &[] as &[f64]); 4000]);
         assert_eq!(waits.start(t, 30.0), 1830.0, "nobody reckons with days");
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     policy::Tuning,
-    simulate::{CONTROLLERS, Load, Scenario, TraceOptions, candidate_count},
+    simulate::{CONTROLLERS, Condition, Load, Scenario, TraceOptions, candidate_count},
     units::{Cores, Replicas},
 };
 
@@ -89,7 +89,7 @@ pub(super) fn peaks() -> Vec<&'static str> {
 
 /// Settings under which arbiter is compared with an HPA: peaks and conditions.
 pub(super) fn compared() -> Vec<&'static str> {
-    peaks().into_iter().chain(conditions().into_iter().map(|condition| condition.0)).collect()
+    peaks().into_iter().chain(Condition::ALL.into_iter().map(|(name, _)| name)).collect()
 }
 
 /// Reads all loads and makes the cases of them.
@@ -143,8 +143,8 @@ fn of_recording(choice: &Choice<'_>, load: &Load) -> Vec<Case> {
         }
         cases.push(case(setting, bare(load, cores, max), &names));
     }
-    for (setting, change) in conditions() {
-        cases.push(case(setting, change(usual()), &["arbiter", "hpa70"]));
+    for (setting, condition) in Condition::ALL {
+        cases.push(case(setting, condition.apply(usual()), &["arbiter", "hpa70"]));
     }
     for (setting, trims) in TRIMS {
         let mut scenario = usual();
@@ -190,11 +190,6 @@ fn bare(load: &Load, cores: f64, max: u32) -> Scenario {
     let mut scenario = Scenario::from_trace(load.clone(), options);
     scenario.policy.replicas.max = Replicas(max);
     scenario
-}
-
-/// Changes of the usual world that may not make arbiter worse than an HPA.
-fn conditions() -> Vec<(&'static str, fn(Scenario) -> Scenario)> {
-    Vec::new()
 }
 
 /// The queues of the scenario files, under KEDA at each of its settings.

@@ -74,9 +74,12 @@ impl Nodes {
         let NodePool { cpu, memory, neighbours, .. } = self.pools[pool];
         self.created += 1;
         let id = self.created;
-        let guests = neighbours.map(|kind| match ready_at.is_finite() {
-            true => Guests::from(kind, self.seed, id, ready_at),
-            false => Guests::settled(kind, self.seed, id),
+        let guests = neighbours.map(|kind| {
+            if ready_at.is_finite() {
+                Guests::from(kind, self.seed, id, ready_at)
+            } else {
+                Guests::settled(kind, self.seed, id)
+            }
         });
         let (cpu, memory) = (cpu.get(), memory.as_f64());
         self.list.push(Node { id, pool, cpu, memory, ready_at, needed_at: ready_at, guests });
