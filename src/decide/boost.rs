@@ -117,10 +117,10 @@ impl Vertical {
 
     /// Ends a boost when it has done its work: a decrease like a trim. What is saturated is not made smaller.
     fn end_boost(&mut self, look: &Look, age: f64, served: bool) {
-        let affordable = self.tokens >= 1.0 || look.policy.resize.trims_per_pod_per_day == 0;
+        let affordable = self.may_decrease() || look.policy.resize.trims_per_pod_per_day == 0;
         let done = served && age >= BOOST_LEAST && affordable;
         if !look.saturated && (done || age >= BOOST_SECONDS) {
-            self.tokens -= 1.0;
+            self.pay();
             self.boost = None;
         }
     }

@@ -38,8 +38,8 @@ pub(super) struct Vertical {
     lower_most: f64,
     /// Seconds of the asked size that were wasted since then.
     wasted: f64,
-    /// Decreases that may be made.
-    pub(super) tokens: f64,
+    /// Decreases that may be made; none: not counted yet, the bucket is full.
+    tokens: Option<f64>,
     /// A larger size for a while: (size, since).
     pub(super) boost: Option<(f64, f64)>,
     /// Since when pods are larger against a shortage.
@@ -155,10 +155,10 @@ impl Vertical {
             self.lower_most = self.lower_most.max(want);
             self.wasted += look.sample.dt * (1.0 - self.lower_most / asked).max(0.0);
             let price = look.policy.tuning.trim_price * PRICED_AT / f64::from(trims);
-            if t - since >= look.policy.tuning.trim_after && self.wasted >= price && self.tokens >= 1.0 {
+            if t - since >= look.policy.tuning.trim_after && self.wasted >= price && self.may_decrease() {
                 self.set(self.lower_most.min(asked), t);
                 self.forget_lower();
-                self.tokens -= 1.0;
+                self.pay();
             }
         } else {
             self.forget_lower();
@@ -173,7 +173,18 @@ impl Vertical {
     fn refill(&mut self, dt: f64, a_day: u32) {
         let a_day = f64::from(a_day);
         let most = (a_day * SAVED_UP).max(1.0);
-        self.tokens = (self.tokens + dt * a_day / 86_400.0).clamp(-1.0, most);
+        let tokens = self.tokens.unwrap_or(most);
+        self.tokens = Some((tokens + dt * a_day / 86_400.0).clamp(-1.0, most));
+    }
+
+    /// Whether the day's budget has a decrease left.
+    pub(super) fn may_decrease(&self) -> bool {
+        self.tokens.is_none_or(|tokens| tokens >= 1.0)
+    }
+
+    /// Takes a decrease from the budget.
+    pub(super) fn pay(&mut self) {
+        self.tokens = self.tokens.map(|tokens| tokens - 1.0);
     }
 
     pub(super) fn forget_lower(&mut self) {

@@ -67,7 +67,7 @@ impl Default for Tuning {
             forget: 0.004,
             proved_low: 0.85,
             proved_high: 1.2,
-            utilization_slack: 1.1,
+            utilization_slack: 1.05,
             feedback_gain: 0.0005,
             feedback_aim: 0.8,
             feedback_clip: 10.0,

@@ -279,7 +279,7 @@ fn running_pods_are_boosted_while_new_ones_start() {
     let decision = plant.last.clone().expect("ran");
     let boost = decision.boost.expect("boosted");
     assert!(boost.containers[0].cpu_cores.0 > 1.0 && boost.containers[0].cpu_cores.0 <= 2.0);
-    plant.run(600.0);
+    plant.run(1200.0);
     assert!(plant.last.as_ref().expect("ran").boost.is_none());
     assert_eq!(plant.size, 1.0);
 }
@@ -302,7 +302,8 @@ fn trims_keep_their_budget() {
         }
         // A change of the nominal size is not a trim; there are few.
         assert!(decreases <= most + 2, "{trims}: {decreases}");
-        assert!(trims == 0 || decreases > 0, "{trims}: {:?}", plant.last);
+        // Ten minutes of less are worth a trim where there may be many, not where there may be one in two hours.
+        assert!(trims < 96 || decreases > 0, "{trims}: {:?}", plant.last);
     }
 }
 
