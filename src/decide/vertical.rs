@@ -150,7 +150,7 @@ impl Vertical {
         if want > asked * 1.001 {
             self.set(want, look.sample.t);
             self.forget_lower();
-        } else if want < asked * (1.0 - TRIM_GAIN) && !look.frozen && trims > 0 {
+        } else if want < asked * (1.0 - TRIM_GAIN) && !look.frozen && trims > 0 && look.sample.uptime >= WARM_UP {
             let t = look.sample.t;
             let since = *self.lower_since.get_or_insert(t);
             self.lower_most = self.lower_most.max(want);
