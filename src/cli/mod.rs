@@ -16,6 +16,7 @@ mod demo;
 mod explain;
 #[cfg(feature = "page")]
 mod fight;
+mod import;
 mod progress;
 #[cfg(feature = "controller")]
 mod record;
@@ -47,6 +48,8 @@ enum Command {
     /// Show why a live policy decided what it did
     #[cfg(feature = "controller")]
     Explain(explain::Args),
+    /// Turn HPA, VPA and ScaledObject manifests into policies
+    Import(import::Args),
     /// Check policy files without a cluster
     Validate(validate::Args),
     /// Replay recorded load under several controllers and score them
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Record(args) => record::run(args),
         #[cfg(feature = "controller")]
         Command::Explain(args) => explain::run(args),
+        Command::Import(args) => import::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Decide(args) => decide::run(args),

@@ -11,7 +11,7 @@
 //!
 //! Invariant: pure; the answer holds for any numbers whatsoever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -119,11 +119,13 @@ pub fn warm_start(history: &History, policy: &Policy, now: Timestamp) -> Memory 
         return Memory::new();
     }
     let policy = policy_of_replay(policy, &rows);
+    let names: BTreeSet<&str> = rows.iter().flat_map(|row| row.memory.keys()).map(String::as_str).collect();
+    let names: Vec<&str> = if names.is_empty() { vec![NO_CONTAINER] } else { names.into_iter().collect() };
     let mut memory = Memory::new();
     let mut before = f64::NEG_INFINITY;
     let mut start = None;
     for row in &rows {
-        let mut snapshot = snapshot(row, &policy);
+        let mut snapshot = snapshot(row, &names, &policy);
         if row.start.is_some() && row.start != start {
             start = row.start;
             snapshot.start_seconds = start.map(Seconds).into_iter().collect();
@@ -225,25 +227,29 @@ fn cut_spikes(rows: &mut [HistoryRow]) {
     }
 }
 
-/// A row as a snapshot.
-fn snapshot(row: &HistoryRow, policy: &Policy) -> Snapshot {
+/// A row as a snapshot. All containers are in each: one that is missing would count as gone.
+fn snapshot(row: &HistoryRow, names: &[&str], policy: &Policy) -> Snapshot {
     let pods = Replicas(count(row.replicas.unwrap_or(0.0) + 0.5));
-    let bytes = |b: f64| Bytes::ceil_from(b);
-    let names: Vec<&str> =
-        if row.memory.is_empty() { vec![NO_CONTAINER] } else { row.memory.keys().map(String::as_str).collect() };
-    // CPU is known of the pod only: the first container stands for it.
-    let containers = names.iter().enumerate().map(|(i, name)| ContainerState {
-        name: (*name).to_owned(),
-        request: if i == 0 {
-            Resources { cpu_cores: row.request_cores.map(Cores), memory_bytes: row.request_bytes.map(bytes) }
-        } else {
-            Resources::default()
-        },
-        reporting_pods: Some(pods),
-        cpu_cores: row.usage.map(|u| Cores(if i == 0 { u } else { 0.0 })),
-        memory_max_pod_bytes: row.memory.get(*name).map(|b| bytes(*b)),
-        memory_mean_pod_bytes: row.memory.get(*name).map(|b| bytes(*b)),
-        ..ContainerState::default()
+    let total: f64 = row.memory.values().sum();
+    let containers = names.iter().enumerate().map(|(i, name)| {
+        let used = row.memory.get(*name).copied();
+        // Of the pod's request a container has as much as of what is used.
+        let share = row.request_bytes.filter(|_| total > 0.0).map_or(1.0, |request| request / total);
+        let request = if *name == NO_CONTAINER { row.request_bytes } else { used.map(|used| used * share) };
+        let used = used.map(Bytes::ceil_from);
+        ContainerState {
+            name: (*name).to_owned(),
+            // CPU is known of the pod only: the first container stands for it.
+            request: Resources {
+                cpu_cores: row.request_cores.filter(|_| i == 0).map(Cores),
+                memory_bytes: request.map(Bytes::ceil_from),
+            },
+            reporting_pods: Some(pods),
+            cpu_cores: row.usage.map(|u| Cores(if i == 0 { u } else { 0.0 })),
+            memory_max_pod_bytes: used,
+            memory_mean_pod_bytes: used,
+            ..ContainerState::default()
+        }
     });
     let reading = |value: f64| Reading { value: Some(value), age_seconds: Some(Seconds(WINDOW)), ..Reading::default() };
     let signals = policy.signals.iter().filter_map(|signal| {
