@@ -48,7 +48,7 @@ enum Command {
     /// Show why a live policy decided what it did
     #[cfg(feature = "controller")]
     Explain(explain::Args),
-    /// Turn HPA, VPA and ScaledObject manifests into policies
+    /// Turn manifests of HPA, VPA and KEDA into policies
     Import(import::Args),
     /// Check policy files without a cluster
     Validate(validate::Args),

@@ -133,7 +133,7 @@ impl Draft {
                 break;
             }
             for problem in later.iter().rev() {
-                left.push(Left::new(&self.place, &format!("asks for {}", problem.message)));
+                left.push(Left::new(&self.place, &format!("gives {problem}")));
                 self.take_out(problem);
             }
         }

@@ -88,7 +88,7 @@ fn gaps_and_lies_are_survived() {
         "every other row is missing",
         after(|i, row| {
             if i % 2 == 0 {
-                row.at = f64::NAN
+                row.at = f64::NAN;
             }
         }),
     );
@@ -96,7 +96,7 @@ fn gaps_and_lies_are_survived() {
         "half a day without usage",
         after(|i, row| {
             if i % 288 > 140 {
-                row.usage = None
+                row.usage = None;
             }
         }),
     );
@@ -104,7 +104,7 @@ fn gaps_and_lies_are_survived() {
         "an hour of zero usage a day",
         after(|i, row| {
             if i % 288 < 12 {
-                row.usage = Some(0.0)
+                row.usage = Some(0.0);
             }
         }),
     );
@@ -112,7 +112,7 @@ fn gaps_and_lies_are_survived() {
         "an hour of zero requests at the peak",
         after(|i, row| {
             if (140..152).contains(&(i % 288)) {
-                row.demand = Some(0.0)
+                row.demand = Some(0.0);
             }
         }),
     );
@@ -120,7 +120,7 @@ fn gaps_and_lies_are_survived() {
         "negative numbers",
         after(|i, row| {
             if i % 10 == 0 {
-                (row.usage, row.demand) = (Some(-5.0), Some(-1.0))
+                (row.usage, row.demand) = (Some(-5.0), Some(-1.0));
             }
         }),
     );
