@@ -137,19 +137,17 @@ impl Trigger<'_> {
     fn cpu(&self, draft: &mut Draft, left: &mut Vec<Left>) {
         self.rest(&["type", "value", "containerName"], left);
         let kind = self.value["metricType"].as_str().map(str::to_owned).or_else(|| self.text("type"));
-        match (kind.as_deref(), self.text("value").and_then(|value| value.trim().parse::<i32>().ok())) {
-            (Some("Utilization") | None, Some(percent)) => {
-                if let Some(container) = self.text("containerName") {
-                    let what = format!("counts container {container} alone, and an objective counts the whole pod");
-                    left.push(self.left("metadata.containerName", &what, "check spec.objective.utilization"));
-                }
-                hpa::utilization(draft, self.object, &self.path, percent, left);
-            }
-            _ => {
-                let what = "wants an amount of CPU per pod, and an objective is a share of the request";
-                left.push(self.left("", what, "write spec.objective.utilization.cpu as that share"));
-            }
+        let percent = self.text("value").and_then(|value| value.trim().parse::<i32>().ok());
+        let Some(percent) = percent.filter(|_| kind.as_deref().is_none_or(|kind| kind == "Utilization")) else {
+            let what = "wants an amount of CPU per pod, and an objective is a share of the request";
+            left.push(self.left("", what, "write spec.objective.utilization.cpu as that share"));
+            return;
+        };
+        if let Some(container) = self.text("containerName") {
+            let what = format!("counts container {container} alone, and an objective counts the whole pod");
+            left.push(self.left("metadata.containerName", &what, "check spec.objective.utilization"));
         }
+        hpa::utilization(draft, self.object, &self.path, percent, left);
     }
 
     fn prometheus(&self, draft: &mut Draft, left: &mut Vec<Left>) {

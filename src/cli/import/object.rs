@@ -132,7 +132,7 @@ impl<'a> Object<'a> {
 
     /// Fields beside those that are understood, each as left.
     pub(super) fn unknown(&self, path: &str, known: &[&str]) -> Vec<Left> {
-        let pointer = format!("/{}", path.replace('.', "/").replace('[', "/").replace(']', ""));
+        let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
         let fields = self.at(&pointer).as_object();
         let unknown = fields.into_iter().flat_map(|fields| fields.keys()).filter(|key| !known.contains(&key.as_str()));
         unknown.map(|key| self.left(&format!("{path}.{key}"), "has no counterpart", "do without it")).collect()
