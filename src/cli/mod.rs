@@ -41,7 +41,7 @@ enum Command {
     Demo(demo::Args),
     /// Run the controller
     #[cfg(feature = "controller")]
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Pull a workload's history from Prometheus, to be replayed by `arbiter simulate --recording`
     #[cfg(feature = "controller")]
     Record(record::Args),
@@ -94,7 +94,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "page")]
         Command::Demo(args) => demo::run(args),
         #[cfg(feature = "controller")]
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         #[cfg(feature = "controller")]
         Command::Record(args) => record::run(args),
         #[cfg(feature = "controller")]

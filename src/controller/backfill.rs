@@ -23,7 +23,7 @@ use crate::{
 /// Longest wait for one answer: it comes from disk.
 pub const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest time for one workload; its nine queries usually take a second together.
-const WORKLOAD_TIMEOUT: Duration = Duration::from_secs(60);
+const WORKLOAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause between two workloads: a thousand of them are read in half an hour, and a server has its rest.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Workloads that may wait; the controller watches fewer.
@@ -87,3 +87,6 @@ async fn learn(prometheus: &Prometheus, policy: Arc<Policy>, clock: &dyn Clock) 
     let learned = tokio::task::spawn_blocking(move || warm_start(&history, &policy, now)).await;
     learned.map(Box::new).map_err(|error| format!("learning from it failed: {error}"))
 }
+
+#[cfg(test)]
+mod tests;
