@@ -136,7 +136,7 @@ impl Session {
 fn read_memory(path: &Path) -> Result<Option<Memory>, Failure> {
     let bad = |problem: String| Failure::Input(format!("{}: {problem}; remove it to begin anew", path.display()));
     match std::fs::read(path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| bad(format!("not a Memory: {error}"))),
+        Ok(text) => Memory::from_text(&text).map(Some).map_err(|error| bad(error.to_string())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(bad(format!("cannot be read: {error}"))),
     }
@@ -144,9 +144,8 @@ fn read_memory(path: &Path) -> Result<Option<Memory>, Failure> {
 
 /// Replaces the file by one that holds this Memory.
 fn save_memory(path: &Path, memory: &Memory) -> Result<(), Failure> {
-    let text = serde_json::to_vec(memory)
-        .map_err(|error| Failure::Environment(format!("{}: Memory cannot be written: {error}", path.display())))?;
+    let text = memory.to_text().map_err(|error| Failure::Environment(format!("{}: {error}", path.display())))?;
     let mut file = Staged::create(path)?;
-    file.write(&text)?;
+    file.write(text.as_bytes())?;
     file.publish()
 }

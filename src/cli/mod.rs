@@ -16,6 +16,7 @@ mod demo;
 mod explain;
 #[cfg(feature = "page")]
 mod fight;
+mod import;
 mod judge;
 mod progress;
 #[cfg(feature = "controller")]
@@ -41,13 +42,15 @@ enum Command {
     Demo(demo::Args),
     /// Run the controller
     #[cfg(feature = "controller")]
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Pull a workload's history from Prometheus, to be replayed by `arbiter simulate --recording`
     #[cfg(feature = "controller")]
     Record(record::Args),
     /// Show why a live policy decided what it did
     #[cfg(feature = "controller")]
     Explain(explain::Args),
+    /// Turn manifests of HPA, VPA and KEDA into policies
+    Import(import::Args),
     /// Check policy files without a cluster
     Validate(validate::Args),
     /// Replay recorded load under several controllers and score them
@@ -95,11 +98,12 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "page")]
         Command::Demo(args) => demo::run(args),
         #[cfg(feature = "controller")]
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         #[cfg(feature = "controller")]
         Command::Record(args) => record::run(args),
         #[cfg(feature = "controller")]
         Command::Explain(args) => explain::run(args),
+        Command::Import(args) => import::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Decide(args) => decide::run(args),

@@ -38,6 +38,10 @@ pub(super) struct Args {
     /// Equality matcher added to every selector of every query, for example cluster=eu1
     #[arg(long, value_name = "LABEL=VALUE", requires = "prometheus")]
     extra_matcher: Vec<String>,
+    /// Directory in which what is remembered of each workload outlives a restart [default: kept in memory alone, and read from
+    /// Prometheus' history after a restart]
+    #[arg(long, value_name = "DIR", env = "ARBITER_STATE_DIR")]
+    state_dir: Option<std::path::PathBuf>,
     /// Window that CPU usage is a mean over
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     usage_window: Duration,
@@ -117,6 +121,7 @@ fn config(args: Args) -> Result<Config, Failure> {
         prometheus,
         prometheus_header,
         extra_matcher,
+        state_dir,
         usage_window,
         tick,
         signal_interval,
@@ -154,6 +159,7 @@ fn config(args: Args) -> Result<Config, Failure> {
         context,
         namespaces,
         prometheus,
+        state_dir,
         usage_window: Seconds(usage_window.as_secs_f64()),
         tick,
         signal_interval,

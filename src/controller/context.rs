@@ -9,7 +9,7 @@ use std::{
 use kube::runtime::events::Recorder;
 use tokio::time::Instant;
 
-use super::{events::Notices, policies::TargetKey};
+use super::{backfill::Backfill, checkpoint::Checkpoints, events::Notices, policies::TargetKey};
 use crate::{
     actuate::Writer,
     decide::{Reading, SignalState},
@@ -55,6 +55,10 @@ pub struct Context {
     pub hub: SignalHub,
     /// Reader of usage.
     pub usage_source: Box<dyn UsageSource>,
+    /// Reader of histories.
+    pub backfill: Backfill,
+    /// What outlives the process.
+    pub checkpoints: Checkpoints,
     /// Sender of writes.
     pub writer: Writer,
     /// Publisher of Events; its client is the writer's.

@@ -41,6 +41,14 @@ pub enum ControllerError {
         /// Why.
         cause: String,
     },
+    /// Nothing can be kept.
+    #[error("nothing can be kept in {} ({cause}): choose another directory with --state-dir", directory.display())]
+    StateDir {
+        /// Where.
+        directory: std::path::PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// A source's settings make no sense.
     #[error(transparent)]
     Source(#[from] ObserveError),
@@ -58,6 +66,7 @@ impl ControllerError {
             Self::Unreachable { .. } => "unreachable",
             Self::Refused { .. } => "refused",
             Self::Listen { .. } => "listen",
+            Self::StateDir { .. } => "state_dir",
             Self::Source(_) => "source",
             Self::Signals(_) => "signals",
         }

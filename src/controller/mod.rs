@@ -6,6 +6,8 @@
 //! Invariants: every instance decides, one writes; decisions are values, and nothing but the writers sends them; what
 //! is wrong with one policy is said on that policy and stops no other.
 
+pub mod backfill;
+pub mod checkpoint;
 pub mod context;
 pub mod engine;
 mod error;

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -20,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ControllerError,
+    backfill::{self, Backfill},
+    checkpoint::Checkpoints,
     context::{Context, Known},
     engine::{Engine, Feeds},
     events::Notices,
@@ -61,6 +64,8 @@ pub struct Config {
     pub namespaces: Vec<String>,
     /// The metrics server; none: usage from metrics.k8s.io, no query signals.
     pub prometheus: Option<PrometheusConfig>,
+    /// Where what is remembered of each workload is kept; none: in memory alone.
+    pub state_dir: Option<PathBuf>,
     /// Window that usage is a mean over.
     pub usage_window: Seconds,
     /// Time between ticks.
@@ -153,12 +158,25 @@ fn context(
         None => Box::new(MetricsApi::new(client.clone())),
     };
     let hub = HubConfig { poll_interval: config.poll_interval, ..HubConfig::new(prometheus) };
+    let backfill = match &config.prometheus {
+        Some(live) => {
+            let config = PrometheusConfig { timeout: backfill::QUERY_TIMEOUT, concurrency: 1, ..live.clone() };
+            Backfill::start(Prometheus::new(&config)?, Arc::clone(&clock))
+        }
+        None => Backfill::none(),
+    };
+    let checkpoints = Checkpoints::open(config.state_dir.clone()).map_err(|error| ControllerError::StateDir {
+        directory: config.state_dir.clone().unwrap_or_default(),
+        cause: error.to_string(),
+    })?;
     let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: Some(config.identity.clone()) };
     Ok(Context {
         cluster: watches.cluster.clone(),
         targets: Targets::new(client.clone()),
         hub: SignalHub::new(hub, Arc::clone(&clock))?,
         usage_source,
+        backfill,
+        checkpoints,
         recorder: Recorder::new(writer.client(), reporter),
         writer,
         notices: Mutex::new(Notices::default()),

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{
+    checkpoint,
     context::Context,
     guard::{Moves, Shrink, moves},
     policies::{self, NotReady},
@@ -47,6 +48,7 @@ pub struct Workload {
     compiled: Option<Compiled>,
     since: Option<Timestamp>,
     memory: Memory,
+    recalled: Recalled,
     seen: Seen,
     attempts: Attempts,
     refusals: BTreeMap<WriteKind, Refused>,
@@ -64,6 +66,18 @@ struct Refused {
     message: String,
     /// Not to be tried before; none: at the next tick.
     again: Option<Timestamp>,
+}
+
+/// How far what is known of the past has been called back.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Recalled {
+    /// Not asked for yet.
+    #[default]
+    Not,
+    /// Its history is being read.
+    Asked,
+    /// All that can be had is there; last written down then.
+    Done { kept: Option<Timestamp> },
 }
 
 /// A look at a workload.
@@ -84,6 +98,7 @@ impl Workload {
             compiled: None,
             since: None,
             memory: Memory::new(),
+            recalled: Recalled::default(),
             seen: Seen::default(),
             attempts: Attempts::default(),
             refusals: BTreeMap::new(),
@@ -124,6 +139,7 @@ impl Workload {
         }
         wishes.sources_changed |= context.known.set_policy(&self.key, Some(&policy));
         let look = self.look(context, &policy, wishes).await?;
+        self.recall(context, &policy, look.snapshot.at);
         let before = self.memory.clone();
         let started = Instant::now();
         let decision = decide(&look.snapshot, &policy, &mut self.memory, look.snapshot.at);
@@ -138,7 +154,67 @@ impl Workload {
             self.refusals.clear();
         }
         self.report(context, object, &policy, &look, &decision, &moves).await;
+        self.keep(context, &policy, look.snapshot.at);
         Ok(())
+    }
+
+    /// Calls back what is known of the past: what was written down, else what the metrics server has, once it is there.
+    fn recall(&mut self, context: &Context, policy: &Arc<Policy>, now: Timestamp) {
+        match self.recalled {
+            Recalled::Not => {
+                let kept = context.checkpoints.read(&self.key, self.uid(), &policy.target, now);
+                let kept = kept.unwrap_or_else(|error| {
+                    tracing::warn!(policy = %self.key, "What was remembered is lost: {error}.");
+                    None
+                });
+                if let Some(memory) = kept.filter(|memory| !memory.is_new()) {
+                    tracing::info!(policy = %self.key, "Goes on from what was remembered.");
+                    self.memory = memory;
+                    self.recalled = Recalled::Done { kept: Some(now) };
+                } else if context.backfill.ask(policy) {
+                    self.recalled = Recalled::Asked;
+                } else {
+                    self.recalled = Recalled::Done { kept: None };
+                }
+            }
+            Recalled::Asked => {
+                let Some(outcome) = context.backfill.fetch(&self.key) else { return };
+                self.recalled = Recalled::Done { kept: None };
+                match outcome {
+                    Ok(learned) if learned.is_new() => {
+                        tracing::info!(policy = %self.key, "Its history is too short to learn from: it is watched first.");
+                    }
+                    Ok(learned) => {
+                        tracing::info!(policy = %self.key, "Has learned from its history.");
+                        self.memory.learn_from(*learned);
+                        // A replay begins anew: its snapshots do not say what was learned.
+                        context.board.restart_replay(&self.key);
+                    }
+                    Err(why) => {
+                        context.metrics.count_failure("history", "unreadable");
+                        tracing::warn!(policy = %self.key, "Its history cannot be read: {why}; it is watched first.");
+                    }
+                }
+            }
+            Recalled::Done { .. } => {}
+        }
+    }
+
+    /// Writes down what is remembered, now and then.
+    fn keep(&mut self, context: &Context, policy: &Policy, now: Timestamp) {
+        let Recalled::Done { kept } = self.recalled else { return };
+        if kept.is_some_and(|at| now.duration_since(at) < checkpoint::EVERY) {
+            return;
+        }
+        self.recalled = Recalled::Done { kept: Some(now) };
+        if let Err(error) = context.checkpoints.write(&self.key, self.uid(), &policy.target, now, &self.memory) {
+            tracing::warn!(policy = %self.key, "What is remembered cannot be written down: {error}.");
+        }
+    }
+
+    /// Uid of the policy's object.
+    fn uid(&self) -> &str {
+        self.compiled.as_ref().map_or("", |(uid, _, _)| uid)
     }
 
     /// The compiled policy; what was remembered of another target or another object of this name is forgotten.

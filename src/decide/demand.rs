@@ -377,6 +377,11 @@ impl Identifier {
         }
     }
 
+    /// Usage that the model expects of `n` pods at a rate, once it knows the work of a unit.
+    pub(super) fn expects(&self, n: f64, rate: f64) -> Option<f64> {
+        (self.work > 0.0).then_some(self.idle * n + self.work * rate)
+    }
+
     /// Core-seconds per unit, once known.
     pub(super) fn work(&self) -> Option<f64> {
         (self.work > 0.0).then_some(self.work)

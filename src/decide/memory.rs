@@ -92,12 +92,7 @@ impl Peaks {
             self.daily = vec![0];
             self.day = day;
         }
-        while self.day < day {
-            self.daily.push(0);
-            self.day += 1;
-        }
-        let surplus = self.daily.len().saturating_sub(DAYS);
-        self.daily.drain(..surplus);
+        self.roll(day);
         self.killed = self.killed.filter(|(_, on)| day - on < 8);
         if let Some(bytes) = container.memory_max_pod_bytes
             && let Some(newest) = self.daily.last_mut()
@@ -106,6 +101,26 @@ impl Peaks {
         }
         self.note_kill(container, sample.t, day);
         self.note_pressure(container, sample.t, day);
+    }
+
+    fn roll(&mut self, day: i64) {
+        while self.day < day {
+            self.daily.push(0);
+            self.day += 1;
+        }
+        let surplus = self.daily.len().saturating_sub(DAYS);
+        self.daily.drain(..surplus);
+    }
+
+    /// Takes over the daily peaks of the days before.
+    pub(super) fn learn_from(&mut self, learned: Self) {
+        let own = std::mem::replace(&mut self.daily, learned.daily);
+        let day = std::mem::replace(&mut self.day, learned.day);
+        let Some(newest) = own.last() else { return };
+        self.roll(day);
+        if let Some(last) = self.daily.last_mut() {
+            *last = (*last).max(*newest);
+        }
     }
 
     fn note_kill(&mut self, container: &ContainerState, t: f64, day: i64) {

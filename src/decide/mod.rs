@@ -25,6 +25,7 @@
 mod arith;
 mod boost;
 mod capacity;
+mod compact;
 mod containers;
 mod decision;
 mod demand;
@@ -47,11 +48,13 @@ mod stale;
 mod state;
 mod vertical;
 mod waits;
+mod warm;
 mod words;
 
 pub use decision::*;
 pub use snapshot::*;
-pub use state::{MEMORY_VERSION, Memory};
+pub use state::{MEMORY_VERSION, Memory, MemoryError};
+pub use warm::{HISTORY_LENGTH, HISTORY_STEP, History, HistoryRow, warm_start};
 
 use crate::policy::Policy;
 use explain::Facts;
@@ -67,7 +70,6 @@ pub const CONTRACT_VERSION: u32 = 0;
 /// snapshot makes it panic.
 #[must_use]
 pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: jiff::Timestamp) -> Decision {
-    memory.check_version();
     let sample = Sample::read(snapshot, &mut memory.clock, now);
     let signals = stale::judge(snapshot, policy, &sample, &mut memory.trust);
     if sample.spec == 0 {
@@ -78,7 +80,7 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
     let plan = plan::plan(snapshot, policy, &sample, &signals, memory);
 
     let saturation = plan::saturation(policy, &sample, &signals, &plan, memory);
-    let hold = plan::hold(policy, &plan);
+    let hold = sample.hold(plan::hold(policy, &plan));
     let foreign = memory.foreign.observe(&sample, policy, snapshot.replicas.last_writer.as_deref(), hold);
     memory.events.observe(sample.spec);
     let tick = plan::Tick { sample: &sample, signals: &signals };

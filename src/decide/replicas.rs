@@ -18,6 +18,7 @@ const MOST_COUNTERS: u32 = 512;
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Counters {
     /// Idle seconds, stored narrow: they are many.
+    #[serde(with = "super::compact")]
     idle: Vec<f32>,
     /// Replicas per counter.
     group: u32,

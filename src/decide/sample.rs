@@ -28,6 +28,8 @@ pub(super) const TEMPLATE_FREEZE: f64 = 600.0;
 const TEMPLATE_SKIP: f64 = 105.0;
 /// Start-up time that is reckoned with before one was seen.
 const DEFAULT_START: f64 = 30.0;
+/// A workload without history is watched for this long before a replica leaves (model 3.14: 40 samples).
+pub(super) const SHADOW: f64 = 600.0;
 /// Lag of metrics and one decision, in seconds (two ticks of lag, one of decision).
 const METRIC_LAG: f64 = 45.0;
 
@@ -55,6 +57,8 @@ pub(super) struct Clock {
     start_p90: f64,
     /// What waiting for a node adds.
     waits: Waits,
+    /// Seconds of whole usage that have been seen.
+    watched: f64,
 }
 
 impl Default for Clock {
@@ -70,6 +74,7 @@ impl Default for Clock {
             template_at: None,
             start_p90: DEFAULT_START,
             waits: Waits::default(),
+            watched: 0.0,
         }
     }
 }
@@ -153,6 +158,8 @@ pub(super) struct Sample {
     pub(super) lead: f64,
     /// 90th percentile of start-up time, as things are now: longer while pods wait for a node.
     pub(super) start_p90: f64,
+    /// Seconds of whole usage that have been seen, history included.
+    watched: f64,
 }
 
 /// Unix seconds with fractions.
@@ -199,6 +206,18 @@ impl Clock {
             let gain = if s > self.start_p90 { 0.5 } else { 0.05 };
             self.start_p90 += gain * (s.clamp(0.0, 1800.0) - self.start_p90);
         }
+    }
+
+    /// For how long a workload was watched, until when, that has not been looked at since; none when it was not.
+    pub(super) fn history(&self) -> Option<(f64, f64)> {
+        self.started.filter(|_| self.last.is_none()).map(|started| (self.watched, started + self.watched))
+    }
+
+    /// Takes over what another clock has learned: how long pods take to start, and for how long the workload was watched.
+    pub(super) fn learn_from(&mut self, learned: &Self, watched: f64, now: f64) {
+        self.start_p90 = learned.start_p90;
+        self.watched = self.watched.max(watched);
+        self.started = Some(self.started.unwrap_or(now).min(now - watched));
     }
 
     /// True when the template is another one than before.
@@ -293,6 +312,9 @@ impl Sample {
         let sum = total(containers.iter().map(|c| c.cpu));
         let whole = !containers.is_empty() && containers.iter().all(|c| c.cpu.is_some());
         let state = usage_state(sum, whole, reporting, f64::from(ready), usage_age);
+        if matches!(state, UsageState::Fresh | UsageState::Late) {
+            clock.watched += dt;
+        }
         // Pods that should have reported: a pod that became ready after the window has nothing to report yet.
         let expected = ready_in_window.min(f64::from(ready));
         let scale = match (state, reporting) {
@@ -337,7 +359,14 @@ impl Sample {
             starting_up: template_age.is_some_and(|age| age < TEMPLATE_SKIP),
             lead: METRIC_LAG + start,
             start_p90: start,
+            watched: clock.watched,
         }
+    }
+
+    /// The idle time after which a replica leaves, given what the objective says: none leaves before the workload has been
+    /// watched for a while.
+    pub(super) fn hold(&self, given: f64) -> f64 {
+        if self.watched < SHADOW { given.max(SHADOW) } else { given }
     }
 
     /// Whether usage is young and whole enough to learn from.

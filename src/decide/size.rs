@@ -153,6 +153,11 @@ impl Regrets {
         }
     }
 
+    /// No change of size for a while from `t` on.
+    pub(super) fn wait(&mut self, t: f64) {
+        self.resized = t;
+    }
+
     /// One step; the leader, when there is one.
     pub(super) fn step(&mut self, choice: &Choice) -> Option<Leader> {
         if self.shadows.len() != SIZES {

@@ -122,6 +122,13 @@ pub(super) struct Trust {
     pub(super) seen_data: bool,
 }
 
+impl Trust {
+    /// Takes over how large the Demand has been.
+    pub(super) fn learn_from(&mut self, learned: &Self) {
+        self.demand_peak = self.demand_peak.max(learned.demand_peak);
+    }
+}
+
 /// All signals of the policy, judged.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Signals {

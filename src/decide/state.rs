@@ -2,24 +2,29 @@
 //!
 //! One part per term; each term reads and writes its own. At most 20 KB as JSON, whatever is observed. Serialising it
 //! and reading it back changes nothing, so a restart or a replay goes on as if nothing had happened.
+//!
+//! As JSON: `{"version":2,"check":"<16 hex digits>","state":{…}}`. A memory of another version is forgotten. One that is
+//! not exactly what was written (cut off, a digit changed, a part missing) is refused: half a memory is worse than none.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::{
     capacity, demand, foreign, limits, memory::Peaks, queue, replicas, sample, saturation, size, stale, vertical,
 };
 
-/// Layout of [`Memory`]; a memory of another version is forgotten, never misread.
-pub const MEMORY_VERSION: u32 = 1;
+/// Layout of [`Memory`]; a memory of another version is forgotten, never misread. Every change of what a term keeps
+/// raises it.
+pub const MEMORY_VERSION: u32 = 2;
+
+/// Longest text that is read: twice what is ever written.
+const LONGEST_TEXT: usize = 40 << 10;
 
 /// What is remembered about one workload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", remote = "Self")]
 pub struct Memory {
-    /// Layout version.
-    pub(super) version: u32,
     /// Time, pod counts and template.
     pub(super) clock: sample::Clock,
     /// Since when signals are lost.
@@ -46,23 +51,18 @@ pub struct Memory {
     pub(super) peaks: BTreeMap<String, Peaks>,
 }
 
-impl Default for Memory {
-    fn default() -> Self {
-        Self {
-            version: MEMORY_VERSION,
-            clock: sample::Clock::default(),
-            trust: stale::Trust::default(),
-            demand: demand::Identifier::default(),
-            capacity: capacity::Feedback::default(),
-            queue: queue::Work::default(),
-            saturation: saturation::Episode::default(),
-            counters: replicas::Counters::default(),
-            foreign: foreign::Writes::default(),
-            events: limits::Events::default(),
-            sizes: size::Regrets::default(),
-            vertical: vertical::Vertical::default(),
-            peaks: BTreeMap::new(),
-        }
+/// Why a text is not a [`Memory`]: half a sentence, to be put behind its place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a Memory: {why}")]
+pub struct MemoryError {
+    why: String,
+}
+
+impl MemoryError {
+    /// The class of the error.
+    #[must_use]
+    pub const fn category(&self) -> &'static str {
+        "memory"
     }
 }
 
@@ -73,10 +73,74 @@ impl Memory {
         Self::default()
     }
 
-    /// Forgets everything when the layout is not the one that this code writes.
-    pub(super) fn check_version(&mut self) {
-        if self.version != MEMORY_VERSION {
-            *self = Self::new();
+    /// Whether nothing is remembered.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Reads what [`Memory::to_text`] wrote. Another version's is a new one.
+    pub fn from_text(text: &[u8]) -> Result<Self, MemoryError> {
+        if text.len() > LONGEST_TEXT {
+            return Err(MemoryError { why: format!("it is longer than {} KiB", LONGEST_TEXT >> 10) });
+        }
+        serde_json::from_slice(text).map_err(|error| MemoryError { why: error.to_string() })
+    }
+
+    /// As text: one line of JSON.
+    pub fn to_text(&self) -> Result<String, MemoryError> {
+        serde_json::to_string(self).map_err(|error| MemoryError { why: error.to_string() })
+    }
+}
+
+/// The parts alone.
+struct State<'a>(&'a Memory);
+
+impl Serialize for State<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The inherent function that `remote` makes.
+        Memory::serialize(self.0, serializer)
+    }
+}
+
+/// FNV-1a over the parts as JSON. It guards against accidents, not against people.
+fn check(memory: &Memory) -> Result<String, serde_json::Error> {
+    let text = serde_json::to_vec(&State(memory))?;
+    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
+    Ok(format!("{hash:016x}"))
+}
+
+impl Serialize for Memory {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Written<'a> {
+            version: u32,
+            check: String,
+            state: State<'a>,
+        }
+        let check = check(self).map_err(serde::ser::Error::custom)?;
+        Written { version: MEMORY_VERSION, check, state: State(self) }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Memory {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Read {
+            version: u32,
+            check: Option<String>,
+            state: Option<serde_json::Value>,
+        }
+        let read = Read::deserialize(deserializer)?;
+        if read.version != MEMORY_VERSION {
+            return Ok(Self::new());
+        }
+        let state = read.state.ok_or_else(|| D::Error::missing_field("state"))?;
+        let memory = Self::deserialize(state).map_err(D::Error::custom)?;
+        // Written anew: what was changed or left out on the way does not give the same text.
+        match check(&memory) {
+            Ok(check) if Some(&check) == read.check.as_ref() => Ok(memory),
+            _ => Err(D::Error::custom("it is not as it was written (its check does not fit)")),
         }
     }
 }

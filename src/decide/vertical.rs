@@ -149,7 +149,11 @@ impl Vertical {
         if want > asked * 1.001 {
             self.set(want, look.sample.t);
             self.forget_lower();
-        } else if want < asked * (1.0 - look.policy.tuning.trim_gain) && !look.frozen && trims > 0 {
+        } else if want < asked * (1.0 - look.policy.tuning.trim_gain)
+            && !look.frozen
+            && trims > 0
+            && look.sample.uptime >= WARM_UP
+        {
             let t = look.sample.t;
             let since = *self.lower_since.get_or_insert(t);
             self.lower_most = self.lower_most.max(want);

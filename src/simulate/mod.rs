@@ -48,7 +48,7 @@ pub use scenario::{SHORTEST, Scenario, ScenarioFile, TraceOptions};
 pub use score::{SHORTAGE_FACTOR, Score};
 pub use service::{Downstream, Service, Sidecar};
 pub use view::{Action, ContainerView, Oom, Phase, PodAction, PodView, QueueView, UsageSample, View};
-pub use world::{CountOrShare, Event, Metric, Neighbours, NodePool, Pipeline, Queue, What, World};
+pub use world::{CountOrShare, Event, Kept, Metric, Neighbours, NodePool, Pipeline, Queue, What, World};
 
 use arbiter::WayIn;
 
@@ -76,8 +76,9 @@ pub trait Controller {
     fn name(&self) -> &str;
     /// What it does, given what it sees.
     fn tick(&mut self, view: &View<'_>) -> Action;
-    /// Its process was restarted: it forgets what it keeps in memory alone. Nothing, unless it says otherwise.
-    fn restart(&mut self) {}
+    /// Its process was restarted: it forgets what it keeps in memory alone, but for what was kept. Nothing, unless it
+    /// says otherwise.
+    fn restart(&mut self, _kept: Kept) {}
 }
 
 /// Controllers that can be run, in the order of reports.

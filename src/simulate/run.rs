@@ -138,8 +138,8 @@ impl Run {
         if let Some(last) = self.last.as_ref().filter(|_| self.plant.faults.down(now)) {
             return last.clone();
         }
-        if self.plant.faults.back(now) {
-            self.controller.restart();
+        if let Some(kept) = self.plant.faults.back(now) {
+            self.controller.restart(kept);
         }
         let view = View { snapshot, now, pods: self.metrics.pods(&self.plant), queue: queue_view(&self.plant) };
         let action = self.controller.tick(&view);
@@ -283,14 +283,14 @@ mod tests {
 
     #[test]
     fn metrics_are_lost_wrong_or_missing_as_the_world_says_and_a_controller_can_be_gone() {
-        use super::super::{Event, Metric, Pipeline, What, World};
+        use super::super::{Event, Kept, Metric, Pipeline, What, World};
         let mut scenario = scenario();
         let lasts = Seconds(120.0);
         let event = |at, what| Event { at: Seconds(at), what };
         let events = vec![
             event(3000.0, What::MetricOutage { lasts }),
             event(3600.0, What::WrongMetric { lasts, factor: 0.0, of: Metric::All }),
-            event(4200.0, What::ControllerRestart { lasts }),
+            event(4200.0, What::ControllerRestart { lasts, kept: Kept::Nothing }),
         ];
         let pipeline = Pipeline { scrape: Seconds(30.0), missing_pods: 0.3 };
         scenario.world = World { events, pipeline, ..World::default() };

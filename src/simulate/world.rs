@@ -145,7 +145,21 @@ pub enum What {
     ControllerRestart {
         /// How long.
         lasts: Seconds,
+        /// What it finds when it is back.
+        kept: Kept,
     },
+}
+
+/// What a controller finds of its past after a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The state that it had written down.
+    Checkpoint,
+    /// The history that the metrics server has, a row in five minutes.
+    History,
 }
 
 /// Which metrics are wrong.
@@ -169,7 +183,7 @@ pub(super) struct Faults {
     wrong: (f64, Metric),
     refusal_until: f64,
     down_until: f64,
-    restarted: bool,
+    restarted: Option<Kept>,
 }
 
 impl Faults {
@@ -186,9 +200,9 @@ impl Faults {
                     self.wrong = (factor, of);
                 }
                 What::ApiRefusal { lasts } => self.refusal_until = now + lasts.get(),
-                What::ControllerRestart { lasts } => {
+                What::ControllerRestart { lasts, kept } => {
                     self.down_until = now + lasts.get();
-                    self.restarted = true;
+                    self.restarted = Some(kept);
                 }
             }
         }
@@ -220,10 +234,8 @@ impl Faults {
         now < self.down_until
     }
 
-    /// Whether the controller comes back now from having been gone; told once.
-    pub(super) fn back(&mut self, now: f64) -> bool {
-        let back = self.restarted && !self.down(now);
-        self.restarted &= !back;
-        back
+    /// What the controller finds that comes back now from having been gone; told once.
+    pub(super) fn back(&mut self, now: f64) -> Option<Kept> {
+        if self.down(now) { None } else { self.restarted.take() }
     }
 }

@@ -115,6 +115,33 @@ fn a_server_that_is_not_there_is_said_after_patience() {
     assert!(said.contains("run the same command again"), "{said}");
 }
 
+#[test]
+fn a_workloads_history_is_learned() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let here = directory.path();
+    fs::write(here.join("policy.yaml"), POLICY).expect("a file");
+    let happened = what_happened(here);
+    let server = Prometheus::filled(here, "learned", &open_metrics(&happened, |_, cores| cores));
+    let object: arbiter::api::ScalingPolicy = serde_saphyr::from_str(POLICY).expect("a policy");
+    let policy = arbiter::policy::compile(&object).expect("a sound policy");
+    let now = jiff::Timestamp::from_second(BEGINNING + 3 * 86_400).expect("an instant");
+    let config = arbiter::observe::prometheus::PrometheusConfig::new(server.url.clone());
+    let prometheus = arbiter::observe::prometheus::Prometheus::new(&config).expect("a client");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let read = arbiter::observe::prometheus::history::read(&prometheus, &policy, now);
+    let history = runtime.block_on(read).expect("a history");
+    assert!(history.rows.len() > 800, "three days at five minutes: {}", history.rows.len());
+    let last = &history.rows[400];
+    assert_eq!((last.start, last.request_bytes), (Some(30.0), Some(512.0 * MIB)), "{last:?}");
+    assert_eq!(last.memory.get("app"), Some(&(300.0 * MIB)));
+    let memory = arbiter::decide::warm_start(&history, &policy, now);
+    let known: serde_json::Value = serde_json::from_str(&memory.to_text().expect("text")).expect("JSON");
+    let work = known["state"]["demand"]["work"].as_f64().expect("work is known");
+    // Pods cost 0.05 idle, requests 0.010; they are told apart where the number of pods and the load part company.
+    assert!((0.009..0.0125).contains(&work), "{work}");
+    assert_eq!(known["state"]["peaks"]["app"]["daily"].as_array().map(Vec::len), Some(4), "{known}");
+}
+
 /// The files hold what Prometheus was filled with.
 fn recorded_is_what_happened(out: &Path, happened: &[Minute]) {
     let column = |kind: &str| -> Vec<(i64, f64)> {

@@ -12,7 +12,7 @@ use super::{
     output::{Directory, Recorder},
 };
 use crate::simulate::{
-    Action, Controller, Part, Run, Scenario, Score, TICK, View, candidate, candidate_count,
+    Action, Controller, Kept, Part, Run, Scenario, Score, TICK, View, candidate, candidate_count,
     oracle::{Knowledge, Oracle},
     summary::{Bound, RunScore},
 };
@@ -292,7 +292,7 @@ impl Controller for Timed {
         action
     }
 
-    fn restart(&mut self) {
-        self.inner.restart();
+    fn restart(&mut self, kept: Kept) {
+        self.inner.restart(kept);
     }
 }

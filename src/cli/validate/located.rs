@@ -8,9 +8,9 @@ use serde_saphyr::Spanned;
 
 /// A document and the lines of its fields.
 #[derive(Debug)]
-pub(super) struct Document {
+pub(in crate::cli) struct Document {
     /// The document itself.
-    pub(super) value: Value,
+    pub(in crate::cli) value: Value,
     /// Line of each field by its path; a field's line is its key's, an entry's line is where it begins.
     lines: BTreeMap<String, u64>,
 }
@@ -20,7 +20,7 @@ impl Document {
     ///
     /// # Errors
     /// The line, when it is known, and what is wrong there.
-    pub(super) fn all(text: &str) -> Result<Vec<Self>, (Option<u64>, String)> {
+    pub(in crate::cli) fn all(text: &str) -> Result<Vec<Self>, (Option<u64>, String)> {
         let nodes: Vec<Spanned<Node>> = serde_saphyr::from_multiple(text).map_err(|error| {
             let line = error.location().map(|location| location.line());
             let message = error.without_snippet().to_string();
@@ -38,7 +38,7 @@ impl Document {
     }
 
     /// The line of a field; of the nearest field around it when it is not there.
-    pub(super) fn line(&self, path: &str) -> u64 {
+    pub(in crate::cli) fn line(&self, path: &str) -> u64 {
         let mut path = path;
         loop {
             if let Some(line) = self.lines.get(path) {

@@ -15,6 +15,7 @@ use std::{
 };
 
 use check::Report;
+pub(super) use located::Document;
 
 use super::Failure;
 use crate::policy::Policy;
@@ -82,11 +83,13 @@ pub(super) fn only_policy(file: &Path) -> Result<Policy, Failure> {
     }
 }
 
-fn name_of(file: &Path) -> String {
+/// How a file is called in messages.
+pub(super) fn name_of(file: &Path) -> String {
     if file == Path::new("-") { "<stdin>".to_owned() } else { file.display().to_string() }
 }
 
-fn read(file: &Path) -> Result<String, String> {
+/// The text of a file, or of standard input.
+pub(super) fn read(file: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     let outcome = if file == Path::new("-") {
         std::io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes)

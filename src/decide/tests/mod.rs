@@ -3,7 +3,8 @@
 mod failures;
 mod floor;
 mod invariants;
-mod plant;
+pub(super) mod plant;
 mod sentences;
 mod stability;
+mod survives;
 mod terms;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A signal of a role, named after it.
-pub(super) fn signal(name: &str, role: Role) -> Signal {
+pub(in crate::decide) fn signal(name: &str, role: Role) -> Signal {
     Signal {
         name: name.to_owned(),
         role,
@@ -23,7 +23,7 @@ pub(super) fn signal(name: &str, role: Role) -> Signal {
 }
 
 /// Utilization 70 %, all levers, 1..40 replicas, no signals.
-pub(super) fn policy() -> Policy {
+pub(in crate::decide) fn policy() -> Policy {
     Policy {
         key: PolicyKey { namespace: "shop".to_owned(), name: "web".to_owned() },
         target: Target { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned(), name: "web".to_owned() },
@@ -49,7 +49,7 @@ pub(super) fn policy() -> Policy {
 }
 
 /// The same with a Demand signal and 99 % within 200 ms.
-pub(super) fn latency_policy() -> Policy {
+pub(in crate::decide) fn latency_policy() -> Policy {
     let mut policy = policy();
     policy.signals = vec![signal("requests", Role::Demand), signal("latency", Role::Latency)];
     policy.objective.latency =
@@ -58,12 +58,12 @@ pub(super) fn latency_policy() -> Policy {
 }
 
 /// A fresh reading.
-pub(super) fn reading(value: f64) -> Reading {
+pub(in crate::decide) fn reading(value: f64) -> Reading {
     Reading { value: Some(value), age_seconds: Some(Seconds(12.0)), ..Reading::default() }
 }
 
 /// One container `app` with 1 core and 512 MiB, `ready` pods that use `cpu` cores together.
-pub(super) fn snapshot(t: f64, ready: u32, cpu: f64) -> Snapshot {
+pub(in crate::decide) fn snapshot(t: f64, ready: u32, cpu: f64) -> Snapshot {
     Snapshot {
         v: 0,
         at: super::super::sample::timestamp(t),
@@ -88,39 +88,39 @@ pub(super) fn snapshot(t: f64, ready: u32, cpu: f64) -> Snapshot {
 }
 
 /// Start of all tests: some Tuesday.
-pub(super) const EPOCH: f64 = 1_770_112_800.0;
+pub(in crate::decide) const EPOCH: f64 = 1_770_112_800.0;
 
 /// A workload in a loop with `decide`.
-pub(super) struct Plant {
-    pub(super) policy: Policy,
-    pub(super) memory: Memory,
+pub(in crate::decide) struct Plant {
+    pub(in crate::decide) policy: Policy,
+    pub(in crate::decide) memory: Memory,
     /// Seconds since the start.
-    pub(super) t: f64,
+    pub(in crate::decide) t: f64,
     /// Seconds per tick.
-    pub(super) tick: f64,
+    pub(in crate::decide) tick: f64,
     /// Core-seconds per request, idle cores per pod, requests per second.
-    pub(super) work: f64,
-    pub(super) idle: f64,
-    pub(super) rate: f64,
+    pub(in crate::decide) work: f64,
+    pub(in crate::decide) idle: f64,
+    pub(in crate::decide) rate: f64,
     /// Start-up time.
-    pub(super) start: f64,
+    pub(in crate::decide) start: f64,
     /// Ticks between what is and what is seen, beyond one window.
-    pub(super) delay: usize,
+    pub(in crate::decide) delay: usize,
     /// When each pod is ready.
     pods: Vec<f64>,
     /// CPU request now.
-    pub(super) size: f64,
+    pub(in crate::decide) size: f64,
     /// (usage, rate, ready, throttled), newest last.
     past: VecDeque<(f64, f64, f64, f64)>,
     /// Changes before the snapshot is handed over.
-    pub(super) disturb: fn(&mut Snapshot, f64),
+    pub(in crate::decide) disturb: fn(&mut Snapshot, f64),
     /// Template hash.
-    pub(super) template: Option<String>,
-    pub(super) last: Option<Decision>,
+    pub(in crate::decide) template: Option<String>,
+    pub(in crate::decide) last: Option<Decision>,
 }
 
 impl Plant {
-    pub(super) fn new(policy: Policy, rate: f64, replicas: u32) -> Self {
+    pub(in crate::decide) fn new(policy: Policy, rate: f64, replicas: u32) -> Self {
         Self {
             policy,
             memory: Memory::new(),
@@ -140,19 +140,19 @@ impl Plant {
         }
     }
 
-    pub(super) fn replicas(&self) -> u32 {
+    pub(in crate::decide) fn replicas(&self) -> u32 {
         u32::try_from(self.pods.len()).expect("a test has few pods")
     }
 
     /// Somebody else writes.
-    pub(super) fn scale(&mut self, n: u32) {
+    pub(in crate::decide) fn scale(&mut self, n: u32) {
         while self.pods.len() < n as usize {
             self.pods.push(self.t + self.start);
         }
         self.pods.truncate(n as usize);
     }
 
-    pub(super) fn observe(&mut self) -> Snapshot {
+    pub(in crate::decide) fn observe(&mut self) -> Snapshot {
         let ready = self.pods.iter().filter(|at| **at <= self.t).count();
         let n = f64::from(u32::try_from(ready).expect("few"));
         let wanted = self.idle * n + self.work * self.rate;
@@ -197,7 +197,7 @@ impl Plant {
     }
 
     /// One tick; the decision is applied.
-    pub(super) fn step(&mut self) -> Decision {
+    pub(in crate::decide) fn step(&mut self) -> Decision {
         let snapshot = self.observe();
         let decision = decide(&snapshot, &self.policy, &mut self.memory, snapshot.at);
         self.apply(&decision);
@@ -213,7 +213,7 @@ impl Plant {
     }
 
     /// Runs for some time and returns the counts.
-    pub(super) fn run(&mut self, seconds: f64) -> Vec<u32> {
+    pub(in crate::decide) fn run(&mut self, seconds: f64) -> Vec<u32> {
         let end = self.t + seconds;
         let mut counts = Vec::new();
         while self.t < end {

@@ -178,7 +178,7 @@ fn limited_by_min() -> String {
     let mut floor = policy();
     floor.replicas.min = Replicas(3);
     floor.behavior.scale_down = Some(DirectionRules { stabilization: Some(Seconds(0.0)), ..DirectionRules::default() });
-    until(&mut Plant::new(floor, 20.0, 5), Reason::LimitedByMin, 300.0)
+    until(&mut Plant::new(floor, 20.0, 5), Reason::LimitedByMin, 900.0)
 }
 
 /// The sentence of a reason, from a run that gives it. A new reason does not compile until it has one.

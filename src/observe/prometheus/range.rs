@@ -45,13 +45,38 @@ struct Data {
 #[derive(Deserialize)]
 struct Matrix {
     #[serde(default)]
+    metric: BTreeMap<String, String>,
+    #[serde(default)]
     values: Vec<(f64, Number)>,
 }
+
+/// Samples of one number: Unix time and value, ascending.
+pub type Points = Vec<(i64, f64)>;
 
 impl Prometheus {
     /// Evaluates a query at each step of a span; instants without a value are left out. The configured matchers are
     /// added to every selector.
-    pub async fn range(&self, query: &str, span: Span, combine: Combine) -> Result<Vec<(i64, f64)>, ObserveError> {
+    pub async fn range(&self, query: &str, span: Span, combine: Combine) -> Result<Points, ObserveError> {
+        Ok(points(self.matrix(query, span).await?.iter(), combine))
+    }
+
+    /// The same, apart for each value of a label; of several series with one value the largest counts.
+    pub async fn range_by(
+        &self,
+        label: &str,
+        query: &str,
+        span: Span,
+    ) -> Result<BTreeMap<String, Points>, ObserveError> {
+        let mut parts: BTreeMap<String, Vec<Matrix>> = BTreeMap::new();
+        for series in self.matrix(query, span).await? {
+            if let Some(value) = series.metric.get(label) {
+                parts.entry(value.clone()).or_default().push(series);
+            }
+        }
+        Ok(parts.into_iter().map(|(value, series)| (value, points(series.iter(), Combine::Max))).collect())
+    }
+
+    async fn matrix(&self, query: &str, span: Span) -> Result<Vec<Matrix>, ObserveError> {
         let text = if self.extra_matchers.is_empty() {
             query.to_owned()
         } else {
@@ -64,7 +89,7 @@ impl Prometheus {
             let status = response.status().as_u16();
             let body = read_bounded(&mut response, MAX_BODY).await.map_err(|why| self.unusable(why))?;
             match envelope::<Data>(&body) {
-                Ok(envelope) => self.points(envelope, combine),
+                Ok(envelope) => self.series(envelope),
                 Err(why) if (200..300).contains(&status) => Err(self.unusable(why)),
                 Err(_) => Err(ObserveError::PrometheusStatus {
                     url: self.shown_url.clone(),
@@ -79,7 +104,7 @@ impl Prometheus {
         }
     }
 
-    fn points(&self, envelope: Envelope<Data>, combine: Combine) -> Result<Vec<(i64, f64)>, ObserveError> {
+    fn series(&self, envelope: Envelope<Data>) -> Result<Vec<Matrix>, ObserveError> {
         let (data, warnings) = envelope.open().map_err(|fault| match fault {
             Fault::Query(message) => ObserveError::QueryRejected { message },
             Fault::Server(why) => self.unusable(why),
@@ -87,22 +112,25 @@ impl Prometheus {
         if let Some(warning) = warnings.first() {
             return Err(self.unusable(format!("it warns: {warning}")));
         }
-        let Some(data) = data else {
-            return Err(self.unusable("it is marked as a success and has no data".to_owned()));
-        };
-        let mut points: BTreeMap<i64, f64> = BTreeMap::new();
-        for (at, Number(value)) in data.result.into_iter().flat_map(|series| series.values) {
-            if !value.is_finite() {
-                continue;
-            }
-            // Steps are whole seconds, so that instants are.
-            #[expect(clippy::cast_possible_truncation, reason = "Unix time fits")]
-            let at = at.round() as i64;
-            points
-                .entry(at)
-                .and_modify(|known| *known = if combine == Combine::Sum { *known + value } else { known.max(value) })
-                .or_insert(value);
-        }
-        Ok(points.into_iter().collect())
+        data.map(|data| data.result)
+            .ok_or_else(|| self.unusable("it is marked as a success and has no data".to_owned()))
     }
+}
+
+/// One number of several series.
+fn points<'a>(series: impl Iterator<Item = &'a Matrix>, combine: Combine) -> Points {
+    let mut points: BTreeMap<i64, f64> = BTreeMap::new();
+    for (at, Number(value)) in series.flat_map(|series| &series.values) {
+        if !value.is_finite() {
+            continue;
+        }
+        // Steps are whole seconds, so that instants are.
+        #[expect(clippy::cast_possible_truncation, reason = "Unix time fits")]
+        let at = at.round() as i64;
+        points
+            .entry(at)
+            .and_modify(|known| *known = if combine == Combine::Sum { *known + value } else { known.max(*value) })
+            .or_insert(*value);
+    }
+    points.into_iter().collect()
 }

@@ -232,6 +232,15 @@ impl Board {
         });
     }
 
+    /// Begins a new stretch of snapshots: the Memory changed otherwise than by deciding.
+    pub fn restart_replay(&self, key: &PolicyKey) {
+        self.write(|inner| {
+            if let Some(entry) = inner.policies.get_mut(key) {
+                entry.replay.restart();
+            }
+        });
+    }
+
     /// Removes everything of a policy.
     pub fn forget(&self, key: &PolicyKey) {
         self.write(|inner| inner.policies.remove(key));

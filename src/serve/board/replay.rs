@@ -73,6 +73,11 @@ impl Kept {
         }
     }
 
+    /// What was kept does not lead to what comes.
+    pub(super) fn restart(&mut self) {
+        self.stretches.clear();
+    }
+
     pub(super) fn read(&self) -> Option<Replay> {
         let policy = self.policy.clone()?;
         let header = ReplayHeader {

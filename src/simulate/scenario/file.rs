@@ -13,8 +13,8 @@ use super::{
 use crate::{
     policy::Policy,
     simulate::{
-        CONTROLLERS, CountOrShare, Downstream, Event, Load, Metric, Neighbours, NodePool, Pipeline, Queue, Service,
-        Sidecar, SimulateError, What, World,
+        CONTROLLERS, CountOrShare, Downstream, Event, Kept, Load, Metric, Neighbours, NodePool, Pipeline, Queue,
+        Service, Sidecar, SimulateError, What, World,
     },
     units::{Cores, Replicas, Seconds},
 };
@@ -186,7 +186,7 @@ struct EventFile {
     wrong_metric: Option<WrongFile>,
     node_loss: Option<LossFile>,
     api_refusal: Option<LastsFile>,
-    controller_restart: Option<LastsFile>,
+    controller_restart: Option<RestartFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -207,6 +207,22 @@ struct CostFile {
 struct LastsFile {
     #[serde(rename = "for")]
     lasts: Span,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RestartFile {
+    #[serde(rename = "for")]
+    lasts: Span,
+    kept: Option<KeptName>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum KeptName {
+    Nothing,
+    Checkpoint,
+    History,
 }
 
 #[derive(Debug, Deserialize)]
@@ -457,8 +473,14 @@ impl EventFile {
         });
         let loss = self.node_loss.as_ref().map(|loss| What::NodeLoss { count: loss.count });
         let refusal = self.api_refusal.as_ref().map(|refusal| What::ApiRefusal { lasts: refusal.lasts.0 });
-        let restart =
-            self.controller_restart.as_ref().map(|restart| What::ControllerRestart { lasts: restart.lasts.0 });
+        let restart = self.controller_restart.as_ref().map(|restart| What::ControllerRestart {
+            lasts: restart.lasts.0,
+            kept: match restart.kept {
+                Some(KeptName::Checkpoint) => Kept::Checkpoint,
+                Some(KeptName::History) => Kept::History,
+                Some(KeptName::Nothing) | None => Kept::Nothing,
+            },
+        });
         let mut all = [rollout, cost, outage, zeros, wrong, loss, refusal, restart].into_iter().flatten();
         match (all.next(), all.next()) {
             (Some(what), None) => Ok(Event { at: self.at.0, what }),

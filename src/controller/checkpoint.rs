@@ -1,0 +1,129 @@
+//! I/O: What is remembered of each workload, in a directory that outlives the process.
+//!
+//! One small file per policy, replaced whole. A checkpoint of another object, of another target, of another version, or
+//! one that is old or cannot be read is as good as none: history or watching takes its place.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    decide::Memory,
+    policy::{PolicyKey, Target},
+};
+
+/// Beyond this age history teaches more than what was remembered.
+const OLDEST: SignedDuration = SignedDuration::from_hours(6);
+/// Time between two checkpoints of a policy: what a restart forgets, against writes to a disk.
+pub const EVERY: SignedDuration = SignedDuration::from_mins(1);
+
+/// The directory; none: nothing is kept.
+#[derive(Debug)]
+pub struct Checkpoints {
+    directory: Option<PathBuf>,
+}
+
+/// A file.
+#[derive(Serialize, Deserialize)]
+struct Checkpoint {
+    uid: String,
+    target: Target,
+    at: Timestamp,
+    memory: Memory,
+}
+
+impl Checkpoints {
+    /// In a directory, which is made when it is not there.
+    pub fn open(directory: Option<PathBuf>) -> io::Result<Self> {
+        if let Some(directory) = &directory {
+            fs::create_dir_all(directory)?;
+        }
+        Ok(Self { directory })
+    }
+
+    /// Namespaces have no dot, so that no two policies share a file.
+    fn path(&self, key: &PolicyKey) -> Option<PathBuf> {
+        let plain =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+        let sound = plain(&key.namespace) && plain(&key.name);
+        self.directory.as_ref().filter(|_| sound).map(|d| d.join(format!("{}.{}.json", key.namespace, key.name)))
+    }
+
+    /// What is remembered of a policy; the error is a sentence for the log.
+    pub fn read(&self, key: &PolicyKey, uid: &str, target: &Target, now: Timestamp) -> Result<Option<Memory>, String> {
+        let Some(path) = self.path(key) else { return Ok(None) };
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(format!("{}: cannot be read: {error}", path.display())),
+        };
+        let found: Checkpoint =
+            serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let age = now.duration_since(found.at);
+        let same = found.uid == uid && found.target == *target;
+        Ok(Some(found.memory).filter(|_| same && age <= OLDEST && age > -OLDEST))
+    }
+
+    /// Writes down what is remembered of a policy.
+    pub fn write(&self, key: &PolicyKey, uid: &str, target: &Target, at: Timestamp, memory: &Memory) -> io::Result<()> {
+        let Some(path) = self.path(key) else { return Ok(()) };
+        let checkpoint = Checkpoint { uid: uid.to_owned(), target: target.clone(), at, memory: memory.clone() };
+        let text = serde_json::to_vec(&checkpoint).map_err(io::Error::other)?;
+        replace(&path, &text)
+    }
+}
+
+/// A file that is there whole or not at all.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let partial = path.with_extension("partial");
+    fs::write(&partial, text)?;
+    fs::rename(&partial, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(name: &str) -> Target {
+        Target { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned(), name: name.to_owned() }
+    }
+
+    fn key() -> PolicyKey {
+        PolicyKey { namespace: "shop".to_owned(), name: "web".to_owned() }
+    }
+
+    const AT: Timestamp = Timestamp::UNIX_EPOCH;
+
+    #[test]
+    fn only_the_same_young_workload_is_remembered() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Checkpoints::open(Some(directory.path().join("state"))).unwrap();
+        assert_eq!(kept.read(&key(), "1", &target("web"), AT), Ok(None));
+        kept.write(&key(), "1", &target("web"), AT, &Memory::new()).unwrap();
+        assert_eq!(kept.read(&key(), "1", &target("web"), AT), Ok(Some(Memory::new())));
+        assert_eq!(kept.read(&key(), "2", &target("web"), AT), Ok(None), "another object of the name");
+        assert_eq!(kept.read(&key(), "1", &target("api"), AT), Ok(None), "another target");
+        assert_eq!(kept.read(&key(), "1", &target("web"), AT + SignedDuration::from_hours(7)), Ok(None), "old");
+        let file = directory.path().join("state/shop.web.json");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, &text[..text.len() / 2]).unwrap();
+        assert!(kept.read(&key(), "1", &target("web"), AT).unwrap_err().contains("shop.web.json: EOF"));
+        assert_eq!(fs::read_dir(directory.path().join("state")).unwrap().count(), 1, "nothing half written lies about");
+    }
+
+    #[test]
+    fn no_name_leaves_the_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Checkpoints::open(Some(directory.path().join("state"))).unwrap();
+        let odd = PolicyKey { namespace: "../x".to_owned(), name: "y".to_owned() };
+        kept.write(&odd, "1", &target("web"), AT, &Memory::new()).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        let none = Checkpoints::open(None).unwrap();
+        none.write(&key(), "1", &target("web"), AT, &Memory::new()).unwrap();
+        assert_eq!(none.read(&key(), "1", &target("web"), AT), Ok(None));
+    }
+}
