@@ -1,5 +1,6 @@
 //! The model as a whole, in a tiny closed loop.
 
+mod allocations;
 mod failures;
 mod floor;
 mod invariants;
@@ -7,3 +8,4 @@ mod plant;
 mod sentences;
 mod stability;
 mod terms;
+mod theory;

@@ -143,6 +143,12 @@ impl Plant {
         u32::try_from(self.pods.len()).expect("a test has few pods")
     }
 
+    /// The size that was chosen, before trims and boosts.
+    pub(super) fn nominal(&self) -> f64 {
+        let memory = serde_json::to_value(&self.memory).expect("memory is JSON");
+        memory["vertical"]["nominal"].as_f64().unwrap_or(self.size)
+    }
+
     /// Somebody else writes.
     pub(super) fn scale(&mut self, n: u32) {
         while self.pods.len() < n as usize {
@@ -205,9 +211,9 @@ impl Plant {
         decision
     }
 
-    fn apply(&mut self, decision: &Decision) {
+    pub(super) fn apply(&mut self, decision: &Decision) {
         self.scale(decision.replicas.0);
-        let steady = decision.containers[0].requests.cpu_cores.map_or(self.size, |c| c.0);
+        let steady = decision.containers.first().and_then(|c| c.requests.cpu_cores).map_or(self.size, |c| c.0);
         self.size = decision.boost.as_ref().map_or(steady, |b| b.containers[0].cpu_cores.0);
     }
 
