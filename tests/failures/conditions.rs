@@ -47,13 +47,8 @@ fn no_lambda() {
 
 #[test]
 fn node_delay_90s() {
-    let pool = NodePool {
-        cpu: Cores(8.0),
-        memory: Bytes(32 * Bytes::GIB),
-        count: 2,
-        max: 12,
-        provisioning: Seconds(90.0),
-    };
+    let pool =
+        NodePool { cpu: Cores(8.0), memory: Bytes(32 * Bytes::GIB), count: 2, max: 12, provisioning: Seconds(90.0) };
     judge(|s| s.world.nodes = vec![pool], WORST, 1.0);
 }
 
@@ -82,19 +77,4 @@ fn peak_of_forty_cores() {
 #[test]
 fn size_unmanaged() {
     judge(|s| s.policy.levers.cpu = false, 1.2, 1.0);
-}
-
-#[test]
-fn size_unmanaged_and_an_objective_out_of_reach() {
-    judge(
-        |s| {
-            s.policy.levers.cpu = false;
-            s.service.objective = Seconds(0.05);
-            if let Some(latency) = &mut s.policy.objective.latency {
-                latency.target = Seconds(0.05);
-            }
-        },
-        1.2,
-        1.05,
-    );
 }

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use arbiter::simulate::{Controller, Load, Run, Scenario, ScenarioFile, Score, Tick, TraceOptions, controller};
-use arbiter::units::Seconds;
+use arbiter::{
+    simulate::{Controller, Load, Run, Scenario, ScenarioFile, Score, Tick, TraceOptions, controller},
+    units::{Seconds, maths},
+};
 
 /// A scenario from its text.
 pub(crate) fn scenario(text: &str) -> Scenario {
@@ -13,7 +15,10 @@ pub(crate) fn scenario(text: &str) -> Scenario {
 
 /// A made load: its shape, and hours to play after two that are not scored.
 pub(crate) fn made(name: &str, shape: &str, hours: u32) -> Scenario {
-    scenario(&format!("name: {name}\nload: {shape}\nreplicas: {{min: 1, max: 40}}\nwarmup: 2h\nduration: {}h\n", hours + 2))
+    scenario(&format!(
+        "name: {name}\nload: {shape}\nreplicas: {{min: 1, max: 40}}\nwarmup: 2h\nduration: {}h\n",
+        hours + 2
+    ))
 }
 
 /// A recorded load that is kept in the tree, its first hours.
@@ -117,9 +122,8 @@ pub(crate) fn judge(condition: impl Fn(&mut Scenario), worst: f64, geomean: f64)
         })
         .collect();
     let table: String = pairs.iter().map(Pair::line).collect();
-    println!("{table}");
     let product: f64 = pairs.iter().map(Pair::ratio).product();
-    let mean = product.powf(1.0 / pairs.len() as f64);
+    let mean = maths::pow(product, 1.0 / pairs.len() as f64);
     assert!(pairs.iter().all(|pair| pair.ratio() <= worst), "worse than {worst} of an HPA at 70 %:\n{table}");
     assert!(mean <= geomean, "geometric mean {mean:.3}, at most {geomean}:\n{table}");
 }
