@@ -151,9 +151,9 @@ fn outgrown(
     let largest = pod.size.max(size::LARGEST).max(largest_named(policy));
     let fit = |r: f64| containers::fit(snapshot, policy, pod.template, r);
     let larger = super::capacity::lattice().into_iter().filter(|r| *r > 1.01 * pod.size && *r <= 1.001 * largest);
-    let fitting = larger.filter(|r| (fit(*r) / r - 1.0).abs() < 0.05);
+    let mut fitting = larger.filter(|r| (fit(*r) / r - 1.0).abs() < 0.05);
     let enough = fitting.clone().find(|r| most * capacity.of(*r) >= size::PEAK_MARGIN * demand);
-    enough.or(fitting.last()).map(fit)
+    enough.or(fitting.next_back()).map(fit)
 }
 
 /// Whether pods are on their way to a larger size: the count does not shrink before they have it.

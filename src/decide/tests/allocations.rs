@@ -7,7 +7,7 @@ use allocation_counter::measure;
 
 use super::{
     super::{Sample, reckon, stale, tell},
-    plant::{Plant, latency_policy, policy, reading, signal},
+    plant::{Disturb, Plant, latency_policy, policy, reading, signal},
 };
 use crate::{
     decide::{ContainerState, Decision, Reading, Snapshot},
@@ -40,7 +40,7 @@ fn step(plant: &mut Plant) -> (u64, u64, Decision) {
 }
 
 /// Three hours of a load that swings, then one that is measured: (most for numbers, most for words).
-fn most(what: &str, policy: Policy, disturb: fn(&mut Snapshot, f64)) -> u64 {
+fn most(what: &str, policy: Policy, disturb: Disturb) -> u64 {
     let mut plant = Plant::new(policy, 400.0, 6);
     plant.disturb = disturb;
     for _ in 0..720 {
@@ -79,15 +79,15 @@ fn the_numbers_of_a_steady_tick_ask_for_no_memory() {
     large.replicas.max = Replicas(256);
     let mut without_trims = latency_policy();
     without_trims.resize.trims_per_pod_per_day = 0;
-    let fresh: fn(&mut Snapshot, f64) = |_, _| {};
-    let queue: fn(&mut Snapshot, f64) = |s, t| {
+    let fresh: Disturb = |_, _| {};
+    let queue: Disturb = |s, t| {
         s.signals.insert("queue".to_owned(), reading(500.0 * (1.0 + maths::sin(t / 300.0))));
     };
-    let stale: fn(&mut Snapshot, f64) = |s, _| s.usage_age_seconds = Some(Seconds(300.0));
-    let absent: fn(&mut Snapshot, f64) = |s, _| {
+    let stale: Disturb = |s, _| s.usage_age_seconds = Some(Seconds(300.0));
+    let absent: Disturb = |s, _| {
         s.signals.insert("latency".to_owned(), Reading::default());
     };
-    let throttled: fn(&mut Snapshot, f64) = |s, _| s.containers[0].throttled_ratio = Some(0.2);
+    let throttled: Disturb = |s, _| s.containers[0].throttled_ratio = Some(0.2);
     for (what, policy, disturb) in [
         ("utilization", policy(), fresh),
         ("latency", latency_policy(), fresh),

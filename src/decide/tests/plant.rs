@@ -89,6 +89,9 @@ pub(super) fn snapshot(t: f64, ready: u32, cpu: f64) -> Snapshot {
 /// Start of all tests: some Tuesday.
 pub(super) const EPOCH: f64 = 1_770_112_800.0;
 
+/// What is done to a snapshot before it is handed over, at a time.
+pub(super) type Disturb = fn(&mut Snapshot, f64);
+
 /// A workload in a loop with `decide`.
 pub(super) struct Plant {
     pub(super) policy: Policy,
@@ -112,7 +115,7 @@ pub(super) struct Plant {
     /// (usage, rate, ready, throttled), newest last.
     past: VecDeque<(f64, f64, f64, f64)>,
     /// Changes before the snapshot is handed over.
-    pub(super) disturb: fn(&mut Snapshot, f64),
+    pub(super) disturb: Disturb,
     /// Template hash.
     pub(super) template: Option<String>,
     pub(super) last: Option<Decision>,

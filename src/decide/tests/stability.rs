@@ -2,7 +2,7 @@
 
 use super::{
     floor::{SPOILERS, spoil},
-    plant::{Plant, latency_policy, policy, reading, signal},
+    plant::{Disturb, Plant, latency_policy, policy, reading, signal},
     theory::Rng,
 };
 use crate::{
@@ -182,7 +182,7 @@ fn saturated_pods_are_never_made_fewer_nor_smaller() {
 /// More of anything that asks for pods never makes fewer of them: more requests, usage, throttling, late requests.
 #[test]
 fn growth_is_monotone_in_the_evidence() {
-    let more: [(&str, fn(&mut Snapshot, f64)); 4] = [
+    let more: [(&str, Disturb); 4] = [
         ("requests and usage", |s, by| {
             s.containers[0].cpu_cores = s.containers[0].cpu_cores.map(|c| Cores(c.0 * (1.0 + by)));
             if let Some(rate) = s.signals.get_mut("requests").and_then(|r| r.value.as_mut()) {

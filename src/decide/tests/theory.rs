@@ -7,7 +7,7 @@ use super::{
         price::Price,
         size::{Choice, Regrets},
     },
-    plant::{Plant, latency_policy, policy},
+    plant::{Disturb, Plant, latency_policy, policy},
 };
 use crate::{
     decide::Snapshot,
@@ -157,9 +157,9 @@ fn a_wrong_rate_is_held_to_what_usage_says() {
             *rate *= factor;
         }
     }
-    let wrong: [(fn(&mut Snapshot, f64), std::ops::RangeInclusive<f64>, &str); 2] = [
-        (|s, _| told(s, 3.0), 0.99..=1.3, "rate, lowered by usage"),
-        (|s, _| told(s, 0.2), 0.75..=1.01, "rate, raised by usage"),
+    let wrong: [(Disturb, (f64, f64), &str); 2] = [
+        (|s, _| told(s, 3.0), (0.99, 1.3), "rate, lowered by usage"),
+        (|s, _| told(s, 0.2), (0.75, 1.01), "rate, raised by usage"),
     ];
     for (disturb, range, from) in wrong {
         let mut plant = Plant::new(latency_policy(), 400.0, 8);
@@ -173,7 +173,7 @@ fn a_wrong_rate_is_held_to_what_usage_says() {
             if explain.demand_from.as_deref() == Some(from) {
                 held += 1;
                 let share = explain.demand_cores.expect("is known").0 / (plant.work * plant.rate);
-                assert!(range.contains(&share), "{from}: {share} of what arrives");
+                assert!((range.0..=range.1).contains(&share), "{from}: {share} of what arrives");
             }
         }
         assert!(held > 0, "{from}: {:?}", plant.last.map(|d| d.explain.demand_from));
