@@ -265,7 +265,8 @@ impl Feedback {
         if moved || self.share != share || self.table.len() != SIZES {
             self.ratio = ratio;
             self.share = share;
-            self.table = lattice().iter().map(|r| allowed_by_latency(*r, ratio, share)).collect();
+            self.table.clear();
+            self.table.extend(lattice().iter().map(|r| allowed_by_latency(*r, ratio, share)));
         }
         (self.ratio, self.share)
     }

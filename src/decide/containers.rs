@@ -5,10 +5,10 @@
 //! is left without one: nothing is invented. Bounds: the policy's, then `LimitRange`, node and limit, which are facts.
 
 use super::{
-    ContainerSize, ContainerState, LimitRangeBounds, Resources, Snapshot,
+    ContainerState, LimitRangeBounds, Resources, Snapshot,
     arith::sane,
     memory::{Change, Peaks},
-    sample::Sample,
+    sample::{Few, Sample},
 };
 use crate::{
     policy::{ContainerRule, Limits, Policy},
@@ -21,6 +21,15 @@ const LEAST_CORES: f64 = 0.001;
 const LEAST_BYTES: u64 = 4 << 20;
 /// Requests are rounded up to whole MiB: a number that people can read, and no write for a page.
 const GRAIN: u64 = Bytes::MIB;
+
+/// Complete size of one container, in the order of the snapshot; its name is added when a decision is made of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// Requests.
+    pub(super) requests: Resources,
+    /// Limits.
+    pub(super) limits: Resources,
+}
 
 /// CPU bounds of one container: (least, most).
 fn cpu_bounds(container: &ContainerState, rule: &ContainerRule, snapshot: &Snapshot) -> (f64, f64) {
@@ -61,7 +70,7 @@ pub(super) fn fit(snapshot: &Snapshot, policy: &Policy, template: f64, asked: f6
 }
 
 /// CPU request of each container for a pod size; `None` for containers without a request.
-pub(super) fn share_cpu(snapshot: &Snapshot, policy: &Policy, template: f64, asked: f64) -> Vec<Option<Cores>> {
+pub(super) fn share_cpu(snapshot: &Snapshot, policy: &Policy, template: f64, asked: f64) -> Few<Option<Cores>> {
     let scale = asked / template.max(1e-9);
     let part = |c: &ContainerState| {
         let request = c.request.cpu_cores.and_then(|r| sane(r.0)).filter(|r| *r > 0.0)?;
@@ -140,10 +149,10 @@ pub(super) fn sizes(
     cpu: &[Option<Cores>],
     peaks: &mut std::collections::BTreeMap<String, Peaks>,
     frozen: bool,
-) -> (Vec<ContainerSize>, Option<(usize, Change)>) {
+) -> (Few<Shape>, Option<(usize, Change)>) {
     peaks.retain(|name, _| snapshot.containers.iter().any(|c| c.name == *name));
     let mut told: Option<(usize, Change)> = None;
-    let mut all = Vec::with_capacity(snapshot.containers.len());
+    let mut all = Few::new();
     for (i, container) in snapshot.containers.iter().enumerate() {
         let rule = policy.containers.of(&container.name);
         let mut memory = container.request.memory_bytes;
@@ -170,7 +179,7 @@ pub(super) fn sizes(
         }
         let requests = Resources { cpu_cores: cpu.get(i).copied().flatten(), memory_bytes: memory };
         let limits = limits_of(container, rule, &requests);
-        all.push(ContainerSize { name: container.name.clone(), requests, limits });
+        all.push(Shape { requests, limits });
     }
     (all, told)
 }

@@ -4,7 +4,8 @@
 //! record. The record is at most 2 KiB as JSON.
 
 use super::{
-    Alternative, Boost, BoostSize, CONTRACT_VERSION, Decision, Explain, Hold, Reason, SizeRegret, Snapshot,
+    Alternative, Boost, BoostSize, CONTRACT_VERSION, ContainerSize, Decision, Explain, Hold, Reason, SizeRegret,
+    Snapshot,
     foreign::Foreign,
     plan::{Count, Plan, Sizes},
     sample::{Sample, timestamp},
@@ -58,7 +59,7 @@ pub(super) fn decision(facts: &Facts) -> Decision {
         v: CONTRACT_VERSION,
         at: facts.snapshot.at,
         replicas: Replicas(facts.replicas.decided),
-        containers: facts.sizes.containers.clone(),
+        containers: named(facts),
         boost,
         reason,
         message: sentence::of(reason, facts),
@@ -66,14 +67,20 @@ pub(super) fn decision(facts: &Facts) -> Decision {
     }
 }
 
+/// The sizes with their names.
+fn named(facts: &Facts) -> Vec<ContainerSize> {
+    let named = facts.snapshot.containers.iter().zip(&facts.sizes.containers);
+    named.map(|(c, s)| ContainerSize { name: c.name.clone(), requests: s.requests, limits: s.limits }).collect()
+}
+
 /// Somebody set the workload to zero: it is left there, with the sizes that its template has.
-pub(super) fn at_zero(snapshot: &Snapshot, signals: Signals) -> Decision {
-    let as_is = snapshot.containers.iter().map(|c| super::ContainerSize {
+pub(super) fn at_zero(snapshot: &Snapshot, policy: &Policy, signals: &Signals) -> Decision {
+    let as_is = snapshot.containers.iter().map(|c| ContainerSize {
         name: c.name.clone(),
         requests: super::containers::as_given(c.request),
         limits: super::containers::as_given(c.limit),
     });
-    let mut explain = Explain { signals: signals.verdicts, ..Explain::default() };
+    let mut explain = Explain { signals: signals.report(policy, snapshot), ..Explain::default() };
     trim_to_size(&mut explain);
     Decision {
         v: CONTRACT_VERSION,
@@ -122,7 +129,7 @@ fn reason(facts: &Facts) -> Reason {
     if sizes.boost.is_some() {
         return Reason::BoostedMeanwhile;
     }
-    if facts.foreign.rival.is_some() && replicas.model < replicas.decided {
+    if facts.foreign.rival && replicas.model < replicas.decided {
         return Reason::RivalWrites;
     }
     if facts.sample.rollout_age.is_some() {
@@ -208,9 +215,9 @@ fn record(facts: &Facts) -> Explain {
         regret_dollars: tidy(l.regret),
         threshold_dollars: tidy(l.threshold),
     });
-    explain.signals.clone_from(&facts.signals.verdicts);
+    explain.signals = facts.signals.report(facts.policy, facts.snapshot);
     explain.held_back_by = sentence::held_back_by(facts).into_iter().map(cut).collect();
-    explain.limited = replicas.limited.text.clone().map(cut);
+    explain.limited = sentence::limit(facts).map(cut);
     explain
 }
 

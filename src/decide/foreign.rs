@@ -15,6 +15,9 @@ const RIVAL_WINDOW: f64 = 900.0;
 /// … and is left in peace for this long.
 const TRUCE: f64 = 1800.0;
 
+/// Own decisions that are remembered: a write takes a tick or two to be seen.
+const REMEMBERED: usize = 4;
+
 /// What others wrote.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -34,14 +37,14 @@ pub(super) struct Writes {
 }
 
 /// What others' writes mean for this tick.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Foreign {
     /// `spec.replicas` was changed by somebody else since the last tick.
     pub(super) wrote: bool,
     /// At least this many.
     pub(super) floor: Option<u32>,
-    /// A repeated rival: nothing shrinks; the words say who and what.
-    pub(super) rival: Option<String>,
+    /// A repeated rival: nothing shrinks.
+    pub(super) rival: bool,
 }
 
 impl Writes {
@@ -74,23 +77,24 @@ impl Writes {
         if self.truce_until.is_none() && self.times.len() >= RIVAL_WRITES {
             self.times.clear();
         }
-        let rival = self.truce_until.filter(|_| policy.on_rival == OnRival::Floor).map(|_| self.describe());
+        let rival = self.truce_until.is_some() && policy.on_rival == OnRival::Floor;
         Foreign { wrote, floor: self.floor.map(|(n, _)| n), rival }
     }
 
-    fn describe(&self) -> String {
+    /// Who the rival is and what it did, in words.
+    pub(super) fn describe(&self) -> String {
         let who = self.writer.as_deref().unwrap_or("somebody else");
         let (from, to, at) = self.change.unwrap_or_default();
         format!("{who} changed replicas {from} → {to} at {}: {RIVAL_WRITES} times in 15 min", super::words::clock(at))
     }
 
-    /// Remembers what was decided; a write takes a tick or two to be seen.
+    /// Remembers what was decided.
     pub(super) fn decided(&mut self, n: u32) {
         if self.decided.last() != Some(&n) {
-            self.decided.push(n);
-            if self.decided.len() > 4 {
+            if self.decided.len() >= REMEMBERED {
                 self.decided.remove(0);
             }
+            self.decided.push(n);
         }
     }
 }

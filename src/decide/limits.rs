@@ -10,7 +10,10 @@ use super::{
     Reason, Snapshot,
     arith::{count, sane},
 };
-use crate::policy::{DirectionRules, Mode, Policy, RateLimit, SelectPolicy};
+use crate::{
+    policy::{DirectionRules, Mode, Policy, RateLimit, SelectPolicy},
+    units::Bytes,
+};
 
 /// The most events kept; older ones are merged into their neighbour.
 const MOST_EVENTS: usize = 64;
@@ -32,14 +35,95 @@ pub(super) struct Events {
 }
 
 /// The count after all limits, and which one binds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Limited {
     /// The count.
     pub(super) replicas: u32,
     /// The limit that binds last.
-    pub(super) by: Option<Reason>,
+    pub(super) by: Option<Limit>,
+}
+
+/// A limit that binds, with the numbers that its words need.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Limit {
+    /// `replicas.max`.
+    Max {
+        /// The count that is wanted.
+        wanted: u32,
+        /// Cores that are not carried.
+        missing: f64,
+    },
+    /// `replicas.min`.
+    Min {
+        /// The count that is wanted.
+        wanted: u32,
+    },
+    /// The namespace's quota.
+    Quota {
+        /// What is left of what runs out first.
+        left: Left,
+        /// The count that fits.
+        fits: u32,
+        /// The count that is wanted.
+        wanted: u32,
+    },
+    /// Growth waits until it was wanted for a while.
+    GrowthWaits,
+    /// The rate of growth.
+    Growth,
+    /// The rate of shrinking.
+    Shrinking,
+}
+
+/// What a quota leaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Left {
+    /// CPU.
+    Cores(f64),
+    /// Memory.
+    Memory(Bytes),
+    /// Pods.
+    Pods(u32),
+}
+
+impl Limit {
+    /// The reason that goes with it.
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Self::Max { .. } => Reason::LimitedByMax,
+            Self::Min { .. } => Reason::LimitedByMin,
+            Self::Quota { .. } => Reason::LimitedByQuota,
+            Self::GrowthWaits | Self::Growth | Self::Shrinking => Reason::LimitedByBehavior,
+        }
+    }
+
     /// In words.
-    pub(super) text: Option<String>,
+    pub(super) fn describe(self, policy: &Policy, snapshot: &Snapshot) -> String {
+        let (min, max) = bounds(policy);
+        match self {
+            Self::Max { wanted, missing } if missing > 0.0 => {
+                let missing = super::words::cores_unit(missing);
+                format!("needs {wanted}, max is {max}: {missing} of demand are not carried")
+            }
+            Self::Max { wanted, .. } => format!("needs {wanted}, max is {max}"),
+            Self::Min { wanted } => format!("needs {wanted}, min is {min}"),
+            Self::Quota { left, fits, wanted } => {
+                let left = match left {
+                    Left::Cores(cores) => super::words::cores_unit(cores),
+                    Left::Memory(bytes) => bytes.to_string(),
+                    Left::Pods(pods) => format!("{pods} pods"),
+                };
+                let name: String = snapshot.room.quota.iter().flat_map(|q| q.name.chars()).take(63).collect();
+                format!("quota `{name}` leaves {left}: {fits} of {wanted} replicas")
+            }
+            Self::GrowthWaits => {
+                let window = policy.behavior.scale_up.as_ref().and_then(|r| r.stabilization).map_or(0.0, |s| s.0);
+                format!("scaleUp waits until it was wanted for {}", super::words::duration(window))
+            }
+            Self::Growth => describe("scaleUp", policy.behavior.scale_up.as_ref(), '+'),
+            Self::Shrinking => describe("scaleDown", policy.behavior.scale_down.as_ref(), '-'),
+        }
+    }
 }
 
 impl Events {
@@ -73,6 +157,8 @@ impl Events {
             let (_, oldest) = self.changes.remove(0);
             self.changes[0].1 += oldest;
         }
+        // The room that it may ever need, once: a decision asks for no memory later.
+        self.changes.reserve(MOST_EVENTS - self.changes.len());
         self.changes.push((t, change));
     }
 
@@ -138,6 +224,7 @@ impl Events {
         if self.wanted.len() >= MOST_EVENTS {
             self.wanted.pop();
         }
+        self.wanted.reserve(MOST_EVENTS.saturating_sub(self.wanted.len()));
         self.wanted.push((t, wanted));
         self.wanted[0].1.clamp(current.min(wanted), wanted.max(current))
     }
@@ -180,20 +267,15 @@ pub(super) fn bounds(policy: &Policy) -> (u32, u32) {
 /// Applies quota, `behavior`, and the bounds, in this order: the bounds are an order and win.
 pub(super) fn apply(wish: &Wish, snapshot: &Snapshot, policy: &Policy, events: &mut Events) -> Limited {
     let (min, max) = bounds(policy);
-    let mut limited = Limited { replicas: wish.wanted, by: None, text: None };
+    let mut limited = Limited { replicas: wish.wanted, by: None };
     by_behavior(&mut limited, wish, policy, events);
     by_quota(&mut limited, wish, snapshot);
     if limited.replicas > max {
         // What a stricter limit has already cut is told by the stricter one.
         let missing = (wish.planned - f64::from(max) * wish.k).max(0.0);
-        let mut text = format!("needs {}, max is {max}", wish.wanted);
-        if missing > 0.0 {
-            text = format!("{text}: {} of demand are not carried", super::words::cores_unit(missing));
-        }
-        limited = Limited { replicas: max, by: Some(Reason::LimitedByMax), text: Some(text) };
+        limited = Limited { replicas: max, by: Some(Limit::Max { wanted: wish.wanted, missing }) };
     } else if limited.replicas < min {
-        let text = format!("needs {}, min is {min}", wish.wanted);
-        limited = Limited { replicas: min, by: Some(Reason::LimitedByMin), text: Some(text) };
+        limited = Limited { replicas: min, by: Some(Limit::Min { wanted: wish.wanted }) };
     }
     limited
 }
@@ -203,32 +285,28 @@ fn by_behavior(limited: &mut Limited, wish: &Wish, policy: &Policy, events: &mut
     if let Some(rules) = &policy.behavior.scale_up {
         let stable = events.stabilized_up(rules, wish.t, current, wish.wanted);
         if wish.wanted > current {
-            let mut allowed = wish.wanted;
-            let mut text = String::new();
+            let (mut allowed, mut by) = (wish.wanted, None);
             if stable < allowed {
-                allowed = stable.max(current);
-                let window = rules.stabilization.map_or(0.0, |s| s.0);
-                text = format!("scaleUp waits until it was wanted for {}", super::words::duration(window));
+                (allowed, by) = (stable.max(current), Some(Limit::GrowthWaits));
             }
             if let Some(most) = events.most(rules, wish.t, current).filter(|most| *most < allowed) {
-                allowed = most;
-                text = describe("scaleUp", rules, '+');
+                (allowed, by) = (most, Some(Limit::Growth));
             }
             if allowed < wish.wanted {
-                *limited = Limited { replicas: allowed, by: Some(Reason::LimitedByBehavior), text: Some(text) };
+                *limited = Limited { replicas: allowed, by };
             }
         }
     }
     if let (Some(rules), true) = (&policy.behavior.scale_down, wish.wanted < current)
         && let Some(least) = events.least(rules, wish.t, current).filter(|least| *least > wish.wanted)
     {
-        let text = describe("scaleDown", rules, '-');
-        *limited = Limited { replicas: least, by: Some(Reason::LimitedByBehavior), text: Some(text) };
+        *limited = Limited { replicas: least, by: Some(Limit::Shrinking) };
     }
 }
 
 /// `scaleUp policy allows +4 per 15 s`.
-fn describe(direction: &str, rules: &DirectionRules, sign: char) -> String {
+fn describe(direction: &str, rules: Option<&DirectionRules>, sign: char) -> String {
+    let Some(rules) = rules else { return format!("{direction} has no policy") };
     if rules.select == SelectPolicy::Disabled {
         return format!("{direction} is disabled (selectPolicy: Disabled)");
     }
@@ -255,13 +333,12 @@ fn by_quota(limited: &mut Limited, wish: &Wish, snapshot: &Snapshot) {
     let by_memory = by_memory.map(|left| count(left.as_f64() / wish.pod_bytes + 1e-9));
     let more = [by_cpu, by_memory, quota.pods.map(|p| p.0)].into_iter().flatten().min();
     if let Some(more) = more.filter(|more| exist.saturating_add(*more) < limited.replicas) {
-        let rest = match (left, quota.left.memory_bytes, quota.pods) {
-            (Some(cores), ..) if by_cpu == Some(more) => super::words::cores_unit(cores),
-            (_, Some(bytes), _) if by_memory == Some(more) => bytes.to_string(),
-            _ => format!("{more} pods"),
+        let left = match (left, quota.left.memory_bytes) {
+            (Some(cores), _) if by_cpu == Some(more) => Left::Cores(cores),
+            (_, Some(bytes)) if by_memory == Some(more) => Left::Memory(bytes),
+            _ => Left::Pods(more),
         };
-        let name: String = quota.name.chars().take(63).collect();
-        let text = format!("quota `{name}` leaves {rest}: {} of {} replicas", exist + more, wish.wanted);
-        *limited = Limited { replicas: exist + more, by: Some(Reason::LimitedByQuota), text: Some(text) };
+        let fits = exist + more;
+        *limited = Limited { replicas: fits, by: Some(Limit::Quota { left, fits, wanted: wish.wanted }) };
     }
 }

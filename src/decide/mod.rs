@@ -73,9 +73,33 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
     let sample = Sample::read(snapshot, &mut memory.clock, now);
     let signals = stale::judge(snapshot, policy, &sample, &mut memory.trust);
     if sample.spec == 0 {
-        return explain::at_zero(snapshot, signals);
+        return explain::at_zero(snapshot, policy, &signals);
     }
+    let answer = reckon(snapshot, policy, memory, sample, signals);
+    tell(snapshot, policy, memory, &answer)
+}
 
+/// The numbers of a decision, before anybody puts them into words.
+struct Answer {
+    sample: Sample,
+    signals: stale::Signals,
+    plan: plan::Plan,
+    saturation: saturation::Saturation,
+    foreign: foreign::Foreign,
+    replicas: plan::Count,
+    sizes: plan::Sizes,
+    /// Idle seconds after which a replica leaves.
+    hold: f64,
+}
+
+/// The hot path: from plain numbers to the numbers that are decided. On a steady tick it asks for no memory.
+fn reckon(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    memory: &mut Memory,
+    sample: Sample,
+    signals: stale::Signals,
+) -> Answer {
     memory.demand.learn(&sample, &signals, &policy.tuning);
     let plan = plan::plan(snapshot, policy, &sample, &signals, memory);
 
@@ -90,17 +114,22 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
 
     let sizes = plan::sizes(snapshot, policy, &sample, &signals, memory, &plan, &saturation, &replicas);
     plan::correct(policy, &sample, &signals, &plan, &saturation, memory);
+    Answer { sample, signals, plan, saturation, foreign, replicas, sizes, hold }
+}
+
+/// Puts an answer into words.
+fn tell(snapshot: &Snapshot, policy: &Policy, memory: &Memory, answer: &Answer) -> Decision {
     explain::decision(&Facts {
         snapshot,
         policy,
-        sample: &sample,
-        signals: &signals,
-        plan: &plan,
-        saturation: &saturation,
-        foreign: &foreign,
-        replicas: &replicas,
-        sizes: &sizes,
-        hold,
+        sample: &answer.sample,
+        signals: &answer.signals,
+        plan: &answer.plan,
+        saturation: &answer.saturation,
+        foreign: &answer.foreign,
+        replicas: &answer.replicas,
+        sizes: &answer.sizes,
+        hold: answer.hold,
         memory,
     })
 }

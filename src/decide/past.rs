@@ -18,10 +18,12 @@ impl Past {
         }
         // A measurement that is older than the last one came late: it holds from then on all the same.
         let t = self.0.last().map_or(t, |&(last, _)| t.max(last));
-        self.0.push((t, value));
-        if self.0.len() > STEPS {
+        if self.0.len() >= STEPS {
             self.0.remove(0);
         }
+        // The room that it may ever need, once: a decision asks for no memory later.
+        self.0.reserve(STEPS - self.0.len());
+        self.0.push((t, value));
         true
     }
 

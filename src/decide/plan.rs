@@ -1,10 +1,10 @@
 //! The steps between the terms: which terms apply, and what one hands to the next.
 
 use super::{
-    ContainerSize, Reason, Snapshot,
+    Reason, Snapshot,
     boost::Relief,
     capacity::{Capacity, Evidence, Feedback, Mode},
-    containers,
+    containers::{self, Shape},
     demand::Demand,
     foreign::Foreign,
     limits::{self, Limited, Wish},
@@ -12,7 +12,7 @@ use super::{
     price::Price,
     queue::Backlog,
     replicas::Step,
-    sample::Sample,
+    sample::{Few, Sample},
     saturation::{Cause, Saturation, Shortage},
     size::{self, Choice, Leader},
     stale::{Judged, Signals},
@@ -146,9 +146,9 @@ fn outgrown(
     let largest = pod.size.max(policy.tuning.largest).max(largest_named(policy));
     let fit = |r: f64| containers::fit(snapshot, policy, pod.template, r);
     let larger = super::capacity::lattice().into_iter().filter(|r| *r > 1.01 * pod.size && *r <= 1.001 * largest);
-    let fitting: Vec<f64> = larger.filter(|r| (fit(*r) / r - 1.0).abs() < 0.05).collect();
-    let enough = fitting.iter().copied().find(|r| most * capacity.of(*r) >= policy.tuning.peak_margin * demand);
-    enough.or(fitting.last().copied()).map(fit)
+    let mut fitting = larger.filter(|r| (fit(*r) / r - 1.0).abs() < 0.05);
+    let enough = fitting.clone().find(|r| most * capacity.of(*r) >= policy.tuning.peak_margin * demand);
+    enough.or(fitting.next_back()).map(fit)
 }
 
 /// Whether pods are on their way to a larger size: the count does not shrink before they have it.
@@ -263,7 +263,7 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     let spec = sample.spec;
     if !policy.levers.replicas {
         memory.counters.decided = Some(spec);
-        let limited = Limited { replicas: spec, by: None, text: None };
+        let limited = Limited { replicas: spec, by: None };
         return Count {
             current: spec,
             needed: None,
@@ -293,7 +293,7 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     let may_shrink = !blocked
         && sample.rollout_age.is_none()
         && asked.saturation.cause.is_none()
-        && asked.foreign.rival.is_none()
+        && !asked.foreign.rival
         && !resizing(sample, memory)
         && plan.is_known();
     // What runs is held, also when a smaller count was decided a moment ago and is not written yet.
@@ -345,11 +345,11 @@ fn tolerate(policy: &Policy, plan: &Plan, current: u32, model: u32) -> u32 {
 #[derive(Clone, Debug)]
 pub(super) struct Sizes {
     /// Complete requests and limits.
-    pub(super) containers: Vec<ContainerSize>,
+    pub(super) containers: Few<Shape>,
     /// CPU of a pod, as emitted.
     pub(super) asked: f64,
     /// Boosted CPU by container, and until when.
-    pub(super) boost: Option<(Vec<Option<Cores>>, f64, f64)>,
+    pub(super) boost: Option<(Few<Option<Cores>>, f64, f64)>,
     /// The size that leads, and whether it was taken from which one.
     pub(super) leader: Option<Leader>,
     /// The nominal size before.
@@ -494,6 +494,6 @@ pub(super) fn correct(
 impl Count {
     /// Which limit binds, as a reason.
     pub(super) fn limit(&self) -> Option<Reason> {
-        self.limited.by
+        self.limited.by.map(limits::Limit::reason)
     }
 }

@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::{
     Snapshot,
@@ -26,6 +27,8 @@ const SETTLED_AFTER: f64 = 60.0;
 pub(super) const TEMPLATE_FREEZE: f64 = 600.0;
 /// Usage in this time after a new template is start-up work, not demand.
 const TEMPLATE_SKIP: f64 = 105.0;
+/// Longest template hash that is told apart (the longest value of a label).
+const LONGEST_HASH: usize = 63;
 /// Start-up time that is reckoned with before one was seen.
 const DEFAULT_START: f64 = 30.0;
 /// A workload without history is watched for this long before a replica leaves (model 3.14: 40 samples).
@@ -78,6 +81,12 @@ impl Default for Clock {
         }
     }
 }
+
+/// Containers, or sizes of pods, that are read without asking for memory; a pod with more works all the same.
+pub(super) const INLINE: usize = 8;
+
+/// One per container, or per size of pods.
+pub(super) type Few<T> = SmallVec<[T; INLINE]>;
 
 /// One container as the terms see it.
 #[derive(Clone, Debug, Default)]
@@ -141,13 +150,13 @@ pub(super) struct Sample {
     /// Mean CPU request of the running pods, else the template's.
     pub(super) running: Option<f64>,
     /// Pods by size: (pods, CPU of such a pod, its raise is refused).
-    pub(super) groups: Vec<(f64, f64, bool)>,
+    pub(super) groups: Few<(f64, f64, bool)>,
     /// Memory request of a pod, GiB.
     pub(super) memory_gib: f64,
     /// Mean working set of a pod, GiB.
     pub(super) working_set_gib: Option<f64>,
     /// Containers in the order of the snapshot.
-    pub(super) containers: Vec<ContainerSample>,
+    pub(super) containers: Few<ContainerSample>,
     /// A new template was seen at this tick.
     pub(super) new_template: bool,
     /// Seconds since the newest template, while it is younger than the freeze, or a roll-out runs.
@@ -223,9 +232,11 @@ impl Clock {
     /// True when the template is another one than before.
     fn note_template(&mut self, t: f64, snapshot: &Snapshot) -> bool {
         let Some(hash) = &snapshot.replicas.template_hash else { return false };
-        let new = self.template.as_ref().is_some_and(|seen| seen != hash);
-        if self.template.as_ref() != Some(hash) {
-            self.template = Some(hash.chars().take(63).collect());
+        // Cut before it is compared: a longer one would be new at every tick.
+        let hash = hash.char_indices().nth(LONGEST_HASH).map_or(hash.as_str(), |(end, _)| &hash[..end]);
+        let new = self.template.as_deref().is_some_and(|seen| seen != hash);
+        if self.template.as_deref() != Some(hash) {
+            self.template = Some(hash.to_owned());
         }
         if new {
             self.template_at = Some(t);
@@ -274,13 +285,13 @@ fn total(parts: impl Iterator<Item = Option<f64>>) -> Option<f64> {
 }
 
 /// Pods by size, from the container with the largest request: (pods, CPU of such a pod, its raise is refused).
-fn size_groups(snapshot: &Snapshot, pod_over_container: f64) -> Vec<(f64, f64, bool)> {
+fn size_groups(snapshot: &Snapshot, pod_over_container: f64) -> Few<(f64, f64, bool)> {
     use super::ResizeState::{Deferred, Error, Infeasible};
     let main = snapshot.containers.iter().max_by(|a, b| {
         let cores = |c: &super::ContainerState| c.request.cpu_cores.and_then(|c| sane(c.0)).unwrap_or(0.0);
         cores(a).total_cmp(&cores(b))
     });
-    main.map_or_else(Vec::new, |c| {
+    main.map_or_else(Few::new, |c| {
         let groups = c.sizes.iter().filter_map(|g| {
             let cores = g.cpu_cores.and_then(|c| sane(c.0))? * pod_over_container;
             Some((g.pods.as_f64(), cores, matches!(g.resize, Deferred | Infeasible | Error)))
@@ -299,7 +310,7 @@ impl Sample {
         clock.note_starts(t, snapshot);
         let start = clock.waits.start(t, clock.start_p90);
         let new_template = clock.note_template(t, snapshot);
-        let containers: Vec<_> = snapshot.containers.iter().map(read_container).collect();
+        let containers: Few<_> = snapshot.containers.iter().map(read_container).collect();
 
         let late_by = (seconds(now) - seconds(snapshot.at)).clamp(0.0, 86_400.0);
         let usage_age = snapshot.usage_age_seconds.and_then(|a| sane(a.0)).map(|a| a + late_by);

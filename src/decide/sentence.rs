@@ -7,9 +7,13 @@ use super::{
     memory::{Change, MARGIN},
     queue::{Backlog, Basis, PRIOR_ITEMS_PER_REPLICA},
     saturation::Cause,
+    stale::Block,
     words,
 };
 use crate::units::Bytes;
+
+/// The most reasons for not shrinking that are told.
+const MOST_HELD: usize = 6;
 
 /// The sentence of a reason.
 pub(super) fn of(reason: Reason, facts: &Facts) -> String {
@@ -33,7 +37,7 @@ pub(super) fn of(reason: Reason, facts: &Facts) -> String {
         }
         Reason::ScaledToZero => "replicas is 0, set by somebody else: left at 0 until it is raised".to_owned(),
         Reason::RivalWrites => {
-            let who = facts.foreign.rival.as_deref().unwrap_or("somebody else keeps changing replicas");
+            let who = facts.memory.foreign.describe();
             format!("{who}: not shrinking, growing if needed (spec.onRival: Floor)")
         }
         Reason::CpuDemand => demand(facts),
@@ -240,7 +244,8 @@ fn boosted(facts: &Facts) -> String {
 }
 
 fn stale(facts: &Facts) -> String {
-    let why = facts.signals.blocked_by.first().map_or("signals are missing", String::as_str);
+    let why = facts.signals.blocked_by.first();
+    let why = why.map_or_else(|| "signals are missing".to_owned(), |b| blocked(b, facts));
     let n = words::replicas(facts.replicas.decided);
     if facts.replicas.raised_by_loss {
         return format!("{why}: raised to {n} (onSignalLoss), nothing shrinks, no resize");
@@ -249,7 +254,16 @@ fn stale(facts: &Facts) -> String {
 }
 
 fn limited(facts: &Facts) -> String {
-    facts.replicas.limited.text.clone().unwrap_or_else(|| demand(facts))
+    limit(facts).unwrap_or_else(|| demand(facts))
+}
+
+/// Which limit binds, in words.
+pub(super) fn limit(facts: &Facts) -> Option<String> {
+    facts.replicas.limited.by.map(|by| by.describe(facts.policy, facts.snapshot))
+}
+
+fn blocked(block: &Block, facts: &Facts) -> String {
+    block.describe(facts.policy, facts.sample, facts.snapshot)
 }
 
 fn rollout(facts: &Facts) -> String {
@@ -298,19 +312,19 @@ fn downstream(facts: &Facts) -> String {
 
 /// What keeps the workload from shrinking or being resized.
 pub(super) fn held_back_by(facts: &Facts) -> Vec<String> {
-    let mut held = facts.signals.blocked_by.clone();
+    let mut held: Vec<String> = facts.signals.blocked_by.iter().take(MOST_HELD).map(|b| blocked(b, facts)).collect();
     if facts.sample.rollout_age.is_some() {
         held.push(rollout(facts));
     }
     if let Some(cause) = facts.saturation.cause {
         held.push(describe(cause, facts));
     }
-    if let Some(rival) = &facts.foreign.rival {
-        held.push(rival.clone());
+    if facts.foreign.rival {
+        held.push(facts.memory.foreign.describe());
     }
     if let Some(n) = facts.foreign.floor.filter(|n| *n >= facts.replicas.decided) {
         held.push(format!("replicas was raised to {n} by somebody else"));
     }
-    held.truncate(6);
+    held.truncate(MOST_HELD);
     held
 }

@@ -40,7 +40,7 @@ pub(super) struct Regrets {
     /// One per size.
     shadows: Vec<Shadow>,
     /// What each size had, per step, oldest first.
-    had: Vec<Vec<u16>>,
+    had: Vec<[u16; SIZES]>,
     /// Seconds not yet charged.
     due: f64,
     /// When the size last changed.
@@ -191,13 +191,13 @@ impl Regrets {
         let steps = count(choice.lead / STEP) as usize;
         let delay = steps.clamp(1, MOST_LEAD);
         let mut costs = [0.0; SIZES];
-        let mut now = Vec::with_capacity(SIZES);
-        let before = if self.had.len() >= delay { self.had.first().cloned() } else { None };
+        let mut now = [0; SIZES];
+        let before = if self.had.len() >= delay { self.had.first().copied() } else { None };
         for j in 0..SIZES {
             let Offer { k, pod } = offers[j];
             let held = self.shadows[j].follow(need(choice, k, pod), dt, choice.hold);
-            now.push(held);
-            let n = f64::from(before.as_ref().and_then(|b| b.get(j)).copied().unwrap_or(held));
+            now[j] = held;
+            let n = f64::from(before.map_or(held, |b| b[j]));
             costs[j] =
                 choice.price.stage(n, pod, k, choice.demand) + n * pod * choice.tuning.fragmentation * DOUBLINGS[j];
         }

@@ -4,6 +4,7 @@
 //! shrinking and resizing need everything whole and young (an idle latency signal blocks nothing).
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::{Reading, SignalState, SignalVerdict, Snapshot, arith::sane, sample::Sample};
 use crate::{
@@ -71,13 +72,52 @@ pub(super) fn usage_state(
     }
 }
 
+/// Signals that are judged without asking for memory; a policy with more works all the same.
+const INLINE_SIGNALS: usize = 16;
+
+/// What is wrong with a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Note {
+    /// Nothing that is said.
+    None,
+    /// What its source says.
+    Given,
+    /// Its age is not known.
+    NoAge,
+}
+
+/// How one signal was taken, in numbers: the words are made when they are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verdict {
+    /// Its place in the policy.
+    index: usize,
+    /// Role.
+    pub(super) role: Role,
+    /// Value, when there is one.
+    pub(super) value: Option<f64>,
+    /// Age, when known.
+    pub(super) age_seconds: Option<Seconds>,
+    /// State.
+    pub(super) state: SignalState,
+    note: Note,
+}
+
 /// One signal after judging.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Judged {
     /// What is reported.
-    pub(super) verdict: SignalVerdict,
+    pub(super) verdict: Verdict,
     /// Share over the target, Latency only.
     pub(super) violation: Option<f64>,
+}
+
+/// What forbids shrinking.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Block {
+    /// A signal.
+    Signal(Verdict),
+    /// CPU usage.
+    Usage,
 }
 
 impl Judged {
@@ -140,10 +180,10 @@ pub(super) struct Signals {
     pub(super) latency: Option<Judged>,
     /// The fullest Saturation signal.
     pub(super) saturation: Option<f64>,
-    /// What is reported, in the order of the policy.
-    pub(super) verdicts: Vec<SignalVerdict>,
-    /// Why nothing may shrink, in words; empty: nothing forbids it.
-    pub(super) blocked_by: Vec<String>,
+    /// All of them, in the order of the policy.
+    all: SmallVec<[Judged; INLINE_SIGNALS]>,
+    /// Why nothing may shrink; empty: nothing forbids it.
+    pub(super) blocked_by: SmallVec<[Block; INLINE_SIGNALS]>,
     /// Seconds since demand can no longer be known.
     pub(super) lost_for: Option<f64>,
 }
@@ -152,8 +192,10 @@ pub(super) struct Signals {
 pub(super) fn judge(snapshot: &Snapshot, policy: &Policy, sample: &Sample, trust: &mut Trust) -> Signals {
     let empty = Reading::default();
     let late_by = (sample.t - super::sample::seconds(snapshot.at)).clamp(0.0, 86_400.0);
-    let read = |signal: &Signal| judge_one(signal, snapshot.signals.get(&signal.name).unwrap_or(&empty), late_by);
-    let mut all: Vec<Judged> = policy.signals.iter().map(read).collect();
+    let read = |(index, signal): (usize, &Signal)| {
+        judge_one(index, signal, snapshot.signals.get(&signal.name).unwrap_or(&empty), late_by)
+    };
+    let mut all: SmallVec<[Judged; INLINE_SIGNALS]> = policy.signals.iter().enumerate().map(read).collect();
 
     if let Some(value) = all.iter().find(|j| j.verdict.role == Role::Demand).and_then(Judged::whole) {
         trust.demand_peak = trust.demand_peak.max(value);
@@ -170,20 +212,20 @@ pub(super) fn judge(snapshot: &Snapshot, policy: &Policy, sample: &Sample, trust
     let mut signals = Signals::default();
     for judged in &all {
         if judged.blocks() {
-            signals.blocked_by.push(describe(&judged.verdict));
+            signals.blocked_by.push(Block::Signal(judged.verdict));
         }
         if judged.verdict.role == Role::Saturation {
             signals.saturation = signals.saturation.into_iter().chain(judged.usable()).reduce(f64::max);
         }
-        signals.verdicts.push(judged.verdict.clone());
     }
-    let named = |name: &str| all.iter().find(|j| j.verdict.name == name).cloned();
-    signals.demand = all.iter().find(|j| j.verdict.role == Role::Demand).cloned();
+    let named = |name: &str| policy.signals.iter().position(|s| s.name == name).map(|i| all[i]);
+    signals.demand = all.iter().find(|j| j.verdict.role == Role::Demand).copied();
     signals.latency = policy.objective.latency.as_ref().and_then(|l| named(&l.signal));
     signals.backlog = policy.objective.backlog.as_ref().and_then(|b| named(&b.signal));
     if sample.usage_state.blocks() {
-        signals.blocked_by.push(describe_usage(sample, snapshot));
+        signals.blocked_by.push(Block::Usage);
     }
+    signals.all = all;
     note_loss(&mut signals, sample, trust);
     signals
 }
@@ -208,7 +250,7 @@ fn note_loss(signals: &mut Signals, sample: &Sample, trust: &mut Trust) {
     signals.lost_for = Some(sample.t - since);
 }
 
-fn judge_one(signal: &Signal, reading: &Reading, late_by: f64) -> Judged {
+fn judge_one(index: usize, signal: &Signal, reading: &Reading, late_by: f64) -> Judged {
     let age = reading.age_seconds.and_then(|a| sane(a.0)).map(|a| a + late_by);
     let value = reading.value.and_then(sane);
     let violation = reading.violation_ratio.and_then(sane).filter(|v| *v <= 1.0);
@@ -231,19 +273,50 @@ fn judge_one(signal: &Signal, reading: &Reading, late_by: f64) -> Judged {
         None => derived(),
     };
     let note = match (&reading.note, state) {
-        (Some(note), _) => Some(note.chars().take(NOTE_CHARS).collect()),
-        (None, SignalState::Partial) if age.is_none() => Some("its age is not known".to_owned()),
-        _ => None,
+        (Some(_), _) => Note::Given,
+        (None, SignalState::Partial) if age.is_none() => Note::NoAge,
+        _ => Note::None,
     };
-    let verdict = SignalVerdict {
-        name: signal.name.clone(),
-        role: signal.role,
-        value,
-        age_seconds: age.map(Seconds),
-        state,
-        note,
-    };
+    let verdict = Verdict { index, role: signal.role, value, age_seconds: age.map(Seconds), state, note };
     Judged { verdict, violation }
+}
+
+impl Verdict {
+    /// The verdict as it is reported.
+    fn report(&self, policy: &Policy, snapshot: &Snapshot) -> SignalVerdict {
+        let name = policy.signals.get(self.index).map(|s| s.name.clone()).unwrap_or_default();
+        let given = || snapshot.signals.get(&name).and_then(|r| r.note.as_ref());
+        let note = match self.note {
+            Note::None => None,
+            Note::Given => given().map(|note| note.chars().take(NOTE_CHARS).collect()),
+            Note::NoAge => Some("its age is not known".to_owned()),
+        };
+        SignalVerdict {
+            role: self.role,
+            value: self.value,
+            age_seconds: self.age_seconds,
+            state: self.state,
+            note,
+            name,
+        }
+    }
+}
+
+impl Signals {
+    /// All signals as they are reported, in the order of the policy.
+    pub(super) fn report(&self, policy: &Policy, snapshot: &Snapshot) -> Vec<SignalVerdict> {
+        self.all.iter().map(|j| j.verdict.report(policy, snapshot)).collect()
+    }
+}
+
+impl Block {
+    /// In words.
+    pub(super) fn describe(&self, policy: &Policy, sample: &Sample, snapshot: &Snapshot) -> String {
+        match self {
+            Self::Signal(verdict) => describe(&verdict.report(policy, snapshot)),
+            Self::Usage => describe_usage(sample, snapshot),
+        }
+    }
 }
 
 fn describe(verdict: &SignalVerdict) -> String {

@@ -77,7 +77,7 @@ fn step(planned: f64, hold: f64) -> Step {
 #[test]
 fn counters_are_lazy_capacity_provisioning() {
     let mut rng = Rng(7);
-    for instance in 0..1500 {
+    for instance in 0..4000 {
         let max = 2 + rng.below(6);
         let hold = 40.0 + 400.0 * rng.next();
         let mut explicit = Explicit::new(max as usize, hold);
@@ -132,6 +132,57 @@ fn even_an_adversary_gets_no_more_than_three_times_the_optimum() {
         let (sum, steps) = cost(sequence, 600, 4, 120.0);
         let ratio = sum / optimum(&steps, 4);
         assert!(ratio <= 3.02, "{ratio}");
+    }
+}
+
+/// Every change of a replica is paid for: between two of them `hold` seconds of its price are won or wasted.
+#[test]
+fn replicas_change_no_more_often_than_waste_allows() {
+    let mut rng = Rng(11);
+    for instance in 0..300 {
+        let max = 1 + rng.below(8);
+        let hold = 30.0 + 600.0 * rng.next();
+        let mut counters = Counters::default();
+        counters.resize(max, 0, hold);
+        let mut toggles = vec![0_u32; max as usize];
+        let mut spent = vec![0.0; max as usize];
+        let (mut n, mut x) = (0, 0.0);
+        for _ in 0..500 {
+            if rng.next() < 0.2 {
+                x = 1.3 * rng.next() * f64::from(max);
+            }
+            let step = Step { dt: 1.0 + 14.0 * rng.next(), shortage: 2.0 + 30.0 * rng.next(), ..step(x, hold) };
+            let next = counters.step(&step, n);
+            counters.settle(n, next, hold);
+            for (i, (toggles, spent)) in toggles.iter_mut().zip(&mut spent).enumerate() {
+                *toggles += u32::from((i < n as usize) != (i < next as usize));
+                *spent += step.dt * step.waste(i as f64, step.planned).abs();
+            }
+            n = next;
+        }
+        for (i, (toggles, spent)) in toggles.iter().zip(&spent).enumerate() {
+            let most = 1.0 + spent / (hold * (1.0 - 1e-5));
+            assert!(f64::from(*toggles) <= most, "instance {instance}, replica {i}: {toggles} changes, {most:.2} paid");
+        }
+    }
+}
+
+/// Shortage is convex in the count, so a replica is never idle for less time than the one before it.
+#[test]
+fn a_later_replica_has_been_idle_for_longer() {
+    let mut rng = Rng(23);
+    for _ in 0..100 {
+        let (max, hold) = (2 + rng.below(30), 60.0 + 900.0 * rng.next());
+        let mut counters = Counters::default();
+        counters.resize(max, 0, hold);
+        let mut n = 0;
+        for _ in 0..200 {
+            let step = step(1.2 * rng.next() * f64::from(max), hold);
+            let next = counters.step(&step, n);
+            counters.settle(n, next, hold);
+            n = next;
+            assert!(counters.idle.windows(2).all(|pair| pair[0] <= pair[1]), "{:?}", counters.idle);
+        }
     }
 }
 

@@ -79,8 +79,11 @@ fn never_down_while_saturated() {
     }
 }
 
+/// Ways in which observations can be doubtful.
+pub(super) const SPOILERS: usize = 14;
+
 /// What may be wrong with the observations; none of it may ever shrink anything.
-fn spoil(snapshot: &mut Snapshot, how: usize) {
+pub(super) fn spoil(snapshot: &mut Snapshot, how: usize) {
     let set = |s: &mut Snapshot, name: &str, reading: Reading| {
         s.signals.insert(name.to_owned(), reading);
     };
@@ -104,7 +107,7 @@ fn spoil(snapshot: &mut Snapshot, how: usize) {
 
 #[test]
 fn nothing_shrinks_on_doubtful_data_and_recovery_is_clean() {
-    for how in 0..14 {
+    for how in 0..SPOILERS {
         let mut policy = latency_policy();
         policy.behavior.scale_down =
             Some(crate::policy::DirectionRules { stabilization: Some(Seconds(0.0)), ..Default::default() });

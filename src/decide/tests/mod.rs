@@ -1,5 +1,6 @@
 //! The model as a whole, in a tiny closed loop.
 
+mod allocations;
 mod failures;
 mod floor;
 mod invariants;
@@ -8,3 +9,4 @@ mod sentences;
 mod stability;
 mod survives;
 mod terms;
+mod theory;

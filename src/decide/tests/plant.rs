@@ -90,6 +90,9 @@ pub(in crate::decide) fn snapshot(t: f64, ready: u32, cpu: f64) -> Snapshot {
 /// Start of all tests: some Tuesday.
 pub(in crate::decide) const EPOCH: f64 = 1_770_112_800.0;
 
+/// What is done to a snapshot before it is handed over, at a time.
+pub(in crate::decide) type Disturb = fn(&mut Snapshot, f64);
+
 /// A workload in a loop with `decide`.
 pub(in crate::decide) struct Plant {
     pub(in crate::decide) policy: Policy,
@@ -113,7 +116,7 @@ pub(in crate::decide) struct Plant {
     /// (usage, rate, ready, throttled), newest last.
     past: VecDeque<(f64, f64, f64, f64)>,
     /// Changes before the snapshot is handed over.
-    pub(in crate::decide) disturb: fn(&mut Snapshot, f64),
+    pub(in crate::decide) disturb: Disturb,
     /// Template hash.
     pub(in crate::decide) template: Option<String>,
     pub(in crate::decide) last: Option<Decision>,
@@ -142,6 +145,12 @@ impl Plant {
 
     pub(in crate::decide) fn replicas(&self) -> u32 {
         u32::try_from(self.pods.len()).expect("a test has few pods")
+    }
+
+    /// The size that was chosen, before trims and boosts.
+    pub(super) fn nominal(&self) -> f64 {
+        let memory = serde_json::to_value(&self.memory).expect("memory is JSON");
+        memory["vertical"]["nominal"].as_f64().unwrap_or(self.size)
     }
 
     /// Somebody else writes.
@@ -206,9 +215,9 @@ impl Plant {
         decision
     }
 
-    fn apply(&mut self, decision: &Decision) {
+    pub(super) fn apply(&mut self, decision: &Decision) {
         self.scale(decision.replicas.0);
-        let steady = decision.containers[0].requests.cpu_cores.map_or(self.size, |c| c.0);
+        let steady = decision.containers.first().and_then(|c| c.requests.cpu_cores).map_or(self.size, |c| c.0);
         self.size = decision.boost.as_ref().map_or(steady, |b| b.containers[0].cpu_cores.0);
     }
 
