@@ -169,9 +169,11 @@ pub(super) struct Wish {
     pub(super) k: f64,
     /// Demand planned for.
     pub(super) planned: f64,
+    /// The floor of a schedule; 0: none.
+    pub(super) scheduled: u32,
 }
 
-/// (fewest, most) replicas; zero is not a count that is decided.
+/// (fewest, most) replicas while there is work.
 pub(super) fn bounds(policy: &Policy) -> (u32, u32) {
     let max = policy.replicas.max.0.max(1);
     (policy.replicas.min.0.clamp(1, max), max)
@@ -180,6 +182,7 @@ pub(super) fn bounds(policy: &Policy) -> (u32, u32) {
 /// Applies quota, `behavior`, and the bounds, in this order: the bounds are an order and win.
 pub(super) fn apply(wish: &Wish, snapshot: &Snapshot, policy: &Policy, events: &mut Events) -> Limited {
     let (min, max) = bounds(policy);
+    let min = if policy.may_sleep() { 0 } else { min };
     let mut limited = Limited { replicas: wish.wanted, by: None, text: None };
     by_behavior(&mut limited, wish, policy, events);
     by_quota(&mut limited, wish, snapshot);
@@ -191,6 +194,9 @@ pub(super) fn apply(wish: &Wish, snapshot: &Snapshot, policy: &Policy, events: &
             text = format!("{text}: {} of demand are not carried", super::words::cores_unit(missing));
         }
         limited = Limited { replicas: max, by: Some(Reason::LimitedByMax), text: Some(text) };
+    } else if limited.replicas < wish.scheduled.min(max) && wish.scheduled > min {
+        let (by, text) = (Some(Reason::ScheduledMinimum), None);
+        limited = Limited { replicas: wish.scheduled.min(max), by, text };
     } else if limited.replicas < min {
         let text = format!("needs {}, min is {min}", wish.wanted);
         limited = Limited { replicas: min, by: Some(Reason::LimitedByMin), text: Some(text) };

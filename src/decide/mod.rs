@@ -13,6 +13,8 @@
 //! | `price` | what pods and missing cores cost |
 //! | `replicas` | counters that say how many replicas are worth their price |
 //! | `saturation` | the floor: never hold while saturated |
+//! | `zero` | when the last replica leaves, and what brings it back |
+//! | `schedule` | floors that return with the calendar |
 //! | `limits` | bounds, quota, `behavior` |
 //! | `size`, `vertical` | the size of a pod: chosen slowly, trimmed and boosted meanwhile |
 //! | `memory`, `containers` | memory, and complete requests and limits |
@@ -38,6 +40,7 @@ mod queue;
 mod replicas;
 mod sample;
 mod saturation;
+mod schedule;
 mod sentence;
 mod size;
 mod snapshot;
@@ -45,6 +48,7 @@ mod stale;
 mod state;
 mod vertical;
 mod words;
+mod zero;
 
 pub use decision::*;
 pub use snapshot::*;
@@ -67,19 +71,23 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
     memory.check_version();
     let sample = Sample::read(snapshot, &mut memory.clock, now);
     let signals = stale::judge(snapshot, policy, &sample, &mut memory.trust);
-    if sample.spec == 0 {
+    let writer = snapshot.replicas.last_writer.as_deref();
+    let zero = memory.zero.observe(&sample, policy, &signals, memory.counters.decided, writer);
+    if zero.theirs {
         return explain::at_zero(snapshot, signals);
     }
+    let calendar = schedule::Calendar::of(policy, sample::timestamp(sample.t));
 
     memory.demand.learn(&sample, &signals);
     let plan = plan::plan(snapshot, policy, &sample, &signals, memory);
 
     let saturation = plan::saturation(policy, &sample, &signals, &plan, memory);
     let hold = plan::hold(policy, &plan);
-    let foreign = memory.foreign.observe(&sample, policy, snapshot.replicas.last_writer.as_deref(), hold);
+    let foreign = memory.foreign.observe(&sample, policy, writer, hold);
     memory.events.observe(sample.spec);
     let tick = plan::Tick { sample: &sample, signals: &signals };
-    let asked = plan::Asked { plan: &plan, saturation: &saturation, foreign: &foreign, hold };
+    let asked =
+        plan::Asked { plan: &plan, saturation: &saturation, foreign: &foreign, hold, zero: &zero, calendar: &calendar };
     let replicas = plan::replicas(snapshot, policy, &tick, memory, &asked);
 
     let sizes = plan::sizes(snapshot, policy, &sample, &signals, memory, &plan, &saturation, &replicas);
@@ -95,6 +103,8 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
         replicas: &replicas,
         sizes: &sizes,
         hold,
+        zero: &zero,
+        calendar: &calendar,
         memory,
     })
 }

@@ -13,10 +13,12 @@ use super::{
     replicas::Step,
     sample::Sample,
     saturation::{Saturation, Shortage},
+    schedule::Calendar,
     size::{self, Choice, Leader},
     stale::{Judged, Signals},
     state::Memory,
     vertical::Look,
+    zero,
 };
 use crate::{
     policy::Policy,
@@ -221,6 +223,10 @@ pub(super) struct Asked<'a> {
     pub(super) foreign: &'a Foreign,
     /// Idle seconds before a replica leaves.
     pub(super) hold: f64,
+    /// Zero.
+    pub(super) zero: &'a zero::Verdict,
+    /// Schedules.
+    pub(super) calendar: &'a Calendar,
 }
 
 /// The count and how it came about.
@@ -238,6 +244,8 @@ pub(super) struct Count {
     pub(super) raised_by_loss: bool,
     /// The limit that binds.
     pub(super) limited: Limited,
+    /// The last replica: how long there has been no work for it, and how long it is kept without.
+    pub(super) last: Option<(f64, f64)>,
 }
 
 /// Decides the count.
@@ -247,7 +255,15 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     if !policy.levers.replicas {
         memory.counters.decided = Some(spec);
         let limited = Limited { replicas: spec, by: None, text: None };
-        return Count { current: spec, needed: None, model: spec, decided: spec, raised_by_loss: false, limited };
+        return Count {
+            current: spec,
+            needed: None,
+            model: spec,
+            decided: spec,
+            raised_by_loss: false,
+            limited,
+            last: None,
+        };
     }
     let current = memory.counters.decided.filter(|_| !asked.foreign.wrote).unwrap_or(spec);
     let max = policy.replicas.max.0.max(1);
@@ -263,6 +279,7 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
         must: plan.must,
         hold: asked.hold,
     };
+    memory.counters.keep(asked.calendar.floor());
     let model = if plan.is_known() { memory.counters.step(&step, current) } else { current };
     let model = tolerate(policy, plan, current, model);
     let may_shrink = !blocked
@@ -285,6 +302,14 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     let raised_by_loss = lost.is_some_and(|l| l.min_replicas.0 > wanted);
     wanted = lost.map_or(wanted, |l| wanted.max(l.min_replicas.0));
 
+    let keep = policy.may_sleep().then(|| zero::keep(policy, sample, plan, &memory.zero));
+    let asleep = asked.zero.asleep && !asked.foreign.wrote;
+    let tired = may_shrink && asked.foreign.floor.is_none() && asked.calendar.floor() == 0;
+    wanted = keep.map_or(wanted, |keep| asked.zero.count(asleep, wanted, current, tired.then_some(keep)));
+    if asked.zero.blind.is_some() {
+        wanted = wanted.max(1);
+    }
+
     let base = if policy.mode == crate::policy::Mode::Auto { spec } else { current };
     let wish = Wish {
         t: sample.t,
@@ -294,14 +319,17 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
         pod_bytes: plan.pod.gib * (1_u64 << 30) as f64,
         k: plan.k,
         planned: plan.planned,
+        scheduled: asked.calendar.floor(),
     };
     let limited = limits::apply(&wish, snapshot, policy, &mut memory.events);
     let decided = limited.replicas;
     memory.counters.settle(current, decided, asked.hold);
     memory.events.decided(sample.t, policy.mode, base, decided);
     memory.foreign.decided(decided);
+    memory.zero.decided(sample.t, decided, plan.must);
     let needed = plan.is_known().then(|| step.worth(step.planned));
-    Count { current, needed, model, decided, raised_by_loss, limited }
+    let last = (decided == 1 && asked.zero.may).then_some(asked.zero.idle.zip(keep)).flatten();
+    Count { current, needed, model, decided, raised_by_loss, limited, last }
 }
 
 /// Deadbands: shrinking by less than `scaleDown.tolerance` is not worth it; growth waits for a tolerance only where the

@@ -32,6 +32,10 @@ pub(super) fn of(reason: Reason, facts: &Facts) -> String {
             format!("no CPU usage and no signal seen yet: {} held", words::replicas(facts.replicas.decided))
         }
         Reason::ScaledToZero => "replicas is 0, set by somebody else: left at 0 until it is raised".to_owned(),
+        Reason::IdleToZero => released(facts),
+        Reason::WokenByDemand => woken(facts),
+        Reason::SignalDiesAtZero => dies_at_zero(facts),
+        Reason::ScheduledMinimum => scheduled(facts),
         Reason::RivalWrites => {
             let who = facts.foreign.rival.as_deref().unwrap_or("somebody else keeps changing replicas");
             format!("{who}: not shrinking, growing if needed (spec.onRival: Floor)")
@@ -97,11 +101,7 @@ fn describe(cause: Cause, facts: &Facts) -> String {
 
 fn backlog(facts: &Facts, b: &Backlog) -> String {
     let n = facts.replicas.decided;
-    let items = if b.waiting < 1.5 && b.waiting >= 0.5 {
-        "1 item waits".to_owned()
-    } else {
-        format!("{} items wait", words::thousands(b.waiting))
-    };
+    let items = words::items_wait(b.waiting);
     let target = words::duration(b.target);
     if let Some(floor) = b.stalled.filter(|f| *f >= n) {
         return format!(
@@ -168,13 +168,51 @@ fn holding(facts: &Facts) -> String {
     if facts.foreign.floor == Some(n) {
         return format!("replicas was raised to {n} by somebody else: kept for {}", words::duration(facts.hold));
     }
-    let idle = facts.memory.counters.idle_of(n).round();
-    let left = (facts.hold - idle).max(0.0).round();
+    let (idle, hold) = idle_and_hold(facts);
+    let (idle, left) = (idle.round(), (hold - idle).max(0.0).round());
     format!(
         "replica {n} has been idle for {}; it leaves in {} if demand stays",
         words::duration(idle),
         words::duration(left)
     )
+}
+
+/// How long the last of the replicas has been idle, and how long it may be.
+pub(super) fn idle_and_hold(facts: &Facts) -> (f64, f64) {
+    let of_counter = (facts.memory.counters.idle_of(facts.replicas.decided), facts.hold);
+    facts.replicas.last.unwrap_or(of_counter)
+}
+
+fn released(facts: &Facts) -> String {
+    let idle = words::duration(facts.zero.idle.unwrap_or(0.0));
+    if facts.replicas.current == 0 {
+        return format!("no work for {idle}: at zero, the first item wakes it");
+    }
+    match facts.zero.lasts_on {
+        Some(more) => format!(
+            "no work for {idle}; gaps this long last {} more in 9 of 10 cases: last replica released, the first item wakes it",
+            words::duration(more)
+        ),
+        None => format!("no work for {idle}: last replica released, the first item wakes it"),
+    }
+}
+
+fn woken(facts: &Facts) -> String {
+    let what = facts.zero.woken.as_deref().unwrap_or("replicas are needed");
+    format!("{what}: 0 → {}", facts.replicas.decided)
+}
+
+fn dies_at_zero(facts: &Facts) -> String {
+    let why = facts.zero.off.as_deref().unwrap_or("a signal vanished with the last pod");
+    let n = words::replicas(facts.replicas.decided);
+    let verb = if facts.replicas.current == 0 { "back to" } else { "kept at" };
+    format!("{why}: {verb} {n}, zero is off until the policy's spec changes")
+}
+
+fn scheduled(facts: &Facts) -> String {
+    let Some(floor) = &facts.calendar.now else { return demand(facts) };
+    let needed = facts.replicas.needed.map_or_else(String::new, |n| format!("; {n} needed now"));
+    format!("schedule `{}` asks for {}{needed}", floor.cron(), floor.words())
 }
 
 fn size(facts: &Facts) -> String {
@@ -235,6 +273,9 @@ fn boosted(facts: &Facts) -> String {
 }
 
 fn stale(facts: &Facts) -> String {
+    if let Some(blind) = &facts.zero.blind {
+        return format!("{blind}: {} until it is back", words::replicas(facts.replicas.decided));
+    }
     let why = facts.signals.blocked_by.first().map_or("signals are missing", String::as_str);
     let n = words::replicas(facts.replicas.decided);
     if facts.replicas.raised_by_loss {
@@ -302,6 +343,9 @@ pub(super) fn held_back_by(facts: &Facts) -> Vec<String> {
     }
     if let Some(rival) = &facts.foreign.rival {
         held.push(rival.clone());
+    }
+    if let Some(off) = &facts.zero.off {
+        held.push(format!("{off}: zero is off"));
     }
     if let Some(n) = facts.foreign.floor.filter(|n| *n >= facts.replicas.decided) {
         held.push(format!("replicas was raised to {n} by somebody else"));

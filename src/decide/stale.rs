@@ -78,6 +78,8 @@ pub(super) struct Judged {
     pub(super) verdict: SignalVerdict,
     /// Share over the target, Latency only.
     pub(super) violation: Option<f64>,
+    /// The source could not be asked.
+    pub(super) failed: bool,
 }
 
 impl Judged {
@@ -133,6 +135,8 @@ pub(super) struct Signals {
     pub(super) latency: Option<Judged>,
     /// The fullest Saturation signal.
     pub(super) saturation: Option<f64>,
+    /// All of them, in the order of the policy.
+    pub(super) judged: Vec<Judged>,
     /// What is reported, in the order of the policy.
     pub(super) verdicts: Vec<SignalVerdict>,
     /// Why nothing may shrink, in words; empty: nothing forbids it.
@@ -160,6 +164,13 @@ pub(super) fn judge(snapshot: &Snapshot, policy: &Policy, sample: &Sample, trust
             }
         }
     }
+    if sample.spec == 0 && sample.ready == 0.0 {
+        // What only pods tell is not expected while there are none.
+        let with_pods = policy.signals.iter().map(|s| s.role == Role::Demand && !s.survives_zero);
+        for (judged, _) in all.iter_mut().zip(with_pods).filter(|(judged, with_pods)| *with_pods && judged.blocks()) {
+            judged.verdict.state = SignalState::Idle;
+        }
+    }
     let mut signals = Signals::default();
     for judged in &all {
         if judged.blocks() {
@@ -178,12 +189,14 @@ pub(super) fn judge(snapshot: &Snapshot, policy: &Policy, sample: &Sample, trust
         signals.blocked_by.push(describe_usage(sample, snapshot));
     }
     note_loss(&mut signals, sample, trust);
+    signals.judged = all;
     signals
 }
 
 /// Demand is lost while nothing that measures it may be used.
 fn note_loss(signals: &mut Signals, sample: &Sample, trust: &mut Trust) {
-    let measured = |j: &Option<Judged>| j.as_ref().map(|j| j.usable().is_some());
+    let measured =
+        |j: &Option<Judged>| j.as_ref().map(|j| j.usable().is_some() || j.verdict.state == SignalState::Idle);
     let usage = sample.usage.is_some() || sample.usage_state == UsageState::Idle;
     let parts = [measured(&signals.demand), measured(&signals.backlog), Some(usage)];
     if sample.usage.is_some() || parts[..2].iter().flatten().any(|known| *known) {
@@ -236,7 +249,7 @@ fn judge_one(signal: &Signal, reading: &Reading, late_by: f64) -> Judged {
         state,
         note,
     };
-    Judged { verdict, violation }
+    Judged { verdict, violation, failed: reading.failed }
 }
 
 fn describe(verdict: &SignalVerdict) -> String {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    capacity, demand, foreign, limits, memory::Peaks, queue, replicas, sample, saturation, size, stale, vertical,
+    capacity, demand, foreign, limits, memory::Peaks, queue, replicas, sample, saturation, size, stale, vertical, zero,
 };
 
 /// Layout of [`Memory`]; a memory of another version is forgotten, never misread.
@@ -42,6 +42,8 @@ pub struct Memory {
     pub(super) sizes: size::Regrets,
     /// Nominal and asked size, boost.
     pub(super) vertical: vertical::Vertical,
+    /// Idle gaps, and a zero that is ours.
+    pub(super) zero: zero::Zero,
     /// Memory peaks by container.
     pub(super) peaks: BTreeMap<String, Peaks>,
 }
@@ -61,6 +63,7 @@ impl Default for Memory {
             events: limits::Events::default(),
             sizes: size::Regrets::default(),
             vertical: vertical::Vertical::default(),
+            zero: zero::Zero::default(),
             peaks: BTreeMap::new(),
         }
     }

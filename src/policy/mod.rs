@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 
 mod compile;
 mod problem;
+mod schedule;
 
 pub use compile::{compile, parse_duration};
 pub use problem::{Problem, ProblemKind};
+pub use schedule::Schedule;
 
 pub use crate::api::{Limits, Mode, OnAbsent, OnRival, Preference, Role, SelectPolicy};
 use crate::units::{Bytes, Cores, Dollars, Replicas, Seconds};
@@ -315,6 +317,9 @@ pub struct Policy {
     pub behavior: Behavior,
     /// Limits of resizing.
     pub resize: ResizeRules,
+    /// Floors that return with the calendar.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
     /// Floor after signal loss.
     pub on_signal_loss: Option<SignalLoss>,
     /// Answer to a rival.
@@ -328,5 +333,16 @@ impl Policy {
     #[must_use]
     pub fn signal_of(&self, role: Role) -> Option<&Signal> {
         self.signals.iter().find(|s| s.role == role)
+    }
+
+    /// Signals by which a workload without pods is woken: work that arrives or waits, measured without pods.
+    pub fn waking(&self) -> impl Iterator<Item = &Signal> {
+        self.signals.iter().filter(|s| s.survives_zero && matches!(s.role, Role::Demand | Role::Backlog))
+    }
+
+    /// Whether the count may go to zero: it is asked for, the count is ours, and something wakes the workload again.
+    #[must_use]
+    pub fn may_sleep(&self) -> bool {
+        self.replicas.min == Replicas(0) && self.levers.replicas && self.waking().next().is_some()
     }
 }

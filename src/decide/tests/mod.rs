@@ -4,6 +4,8 @@ mod failures;
 mod floor;
 mod invariants;
 mod plant;
+mod schedule;
 mod sentences;
 mod stability;
 mod terms;
+mod zero;
