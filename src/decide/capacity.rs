@@ -19,16 +19,8 @@ use crate::{
 
 /// Sizes of the lattice: `.0625·2^(j/4)` cores, up to 8.
 pub(super) const SIZES: usize = 29;
-/// Half of HPA's tolerance: utilization targets are planned a little over (model 3.3, measured).
-const UTILIZATION_SLACK: f64 = 1.05;
-/// Headroom on demand where capacity itself has none (model 3.2; 0 and 20 % are both 2 % dearer).
-const HEADROOM: f64 = 0.10;
-/// Integral gain of the latency feedback per tick of 15 s.
-const FEEDBACK_GAIN: f64 = 0.0005;
 /// Bounds of the correction.
 const ADJUST: (f64, f64) = (0.6, 1.4);
-/// Share of the objective that is aimed at.
-const AIM: f64 = 0.8;
 /// Fewest seconds of watching before feedback is believed.
 const FEEDBACK_AFTER: f64 = 900.0;
 /// Utilization at which a queue worker is planned.
@@ -104,6 +96,8 @@ pub(super) struct Capacity {
     pub(super) sizes_managed: bool,
     /// Share of violations that no capacity removes.
     pub(super) zero_load: f64,
+    /// Utilization is planned this much over its objective.
+    slack: f64,
     /// Utilization objective; it binds in utilization mode, and beside latency when it was written.
     utilization: Option<f64>,
     /// Divisor for load that is not spread evenly.
@@ -126,7 +120,8 @@ impl Capacity {
         let sizes_managed = mode == Mode::Latency && resizable && policy.levers.replicas;
         let mut capacity = Self {
             mode,
-            headroom: if sizes_managed { HEADROOM } else { 0.0 },
+            headroom: if sizes_managed { policy.tuning.headroom } else { 0.0 },
+            slack: policy.tuning.utilization_slack,
             adjustment: if objective.latency.is_some() { feedback.adjustment } else { 1.0 },
             idle: demand.idle,
             sizes_managed,
@@ -163,7 +158,7 @@ impl Capacity {
             Mode::Latency => {
                 let table = table();
                 let rho = (table * self.adjustment).min(1.0);
-                self.utilization.map_or(rho, |tau| rho.min(UTILIZATION_SLACK * tau))
+                self.utilization.map_or(rho, |tau| rho.min(self.slack * tau))
             }
         }
     }
@@ -191,7 +186,7 @@ impl Capacity {
     pub(super) fn at_most(&self, r: f64) -> f64 {
         match self.mode {
             Mode::Latency => r / self.spread,
-            Mode::Utilization | Mode::Backlog => UTILIZATION_SLACK * self.allowed(r) * r,
+            Mode::Utilization | Mode::Backlog => self.slack * self.allowed(r) * r,
         }
         .max(0.02 * r)
         .max(1e-6)
@@ -199,7 +194,7 @@ impl Capacity {
 
     fn carried(&self, r: f64, allowed: f64) -> f64 {
         let gross = match self.mode {
-            Mode::Utilization => UTILIZATION_SLACK * allowed * r,
+            Mode::Utilization => self.slack * allowed * r,
             Mode::Backlog | Mode::Latency => allowed * r / self.spread,
         };
         // Idle cost is never believed to eat more than 70 % of it: a wrong one must not multiply replicas.
@@ -219,12 +214,6 @@ impl Capacity {
     /// The same capacity without the measured correction.
     pub(super) fn uncorrected(&self) -> Self {
         Self { adjustment: 1.0, ..self.clone() }
-    }
-
-    /// Work per second of a queue worker with `r` cores, cores.
-    pub(super) fn of_worker(&self, r: f64) -> f64 {
-        let gross = WORKER_UTILIZATION * r / self.spread;
-        (gross - self.idle).max(0.3 * gross).max(1e-6)
     }
 }
 
@@ -294,12 +283,12 @@ impl Feedback {
         }
         let Some(latency) = &policy.objective.latency else { return };
         let share = (1.0 - latency.objective).clamp(1e-5, 0.5);
-        let aim = (AIM * share).max(1.9 * capacity.zero_load);
+        let aim = (policy.tuning.feedback_aim * share).max(1.9 * capacity.zero_load);
         let ticks = sample.dt / 15.0;
         let load = evidence.demand / (sample.ready_in_window * capacity.of(evidence.size));
         if load > 0.8 && load < 1.03 {
             let step = ((aim - violation) / aim).clamp(-3.0, 1.0);
-            self.adjustment *= maths::exp(FEEDBACK_GAIN * ticks * step);
+            self.adjustment *= maths::exp(policy.tuning.feedback_gain * ticks * step);
             self.unexplained_since = None;
         } else if load <= 0.8 && sample.settled && violation > 3.0 * share.max(1.5 * capacity.zero_load) {
             self.adjustment *= 1.0 - 0.002 * ticks;

@@ -15,6 +15,7 @@ use super::{
     sample::Sample,
     stale::{Signals, UsageState},
 };
+use crate::policy::Tuning;
 
 /// The tick that gains are stated for.
 const TICK: f64 = 15.0;
@@ -26,8 +27,6 @@ const IDLE_PRIOR: f64 = 0.03;
 /// can mistake work for idle cost, and capacity would vanish.
 const IDLE_MOST: f64 = 0.15;
 const IDLE_SHARE: f64 = 0.3;
-/// Share of what is known that a tick at peak load replaces.
-const FORGET: f64 = 0.004;
 /// What remains of the sums after a new template.
 const KEEP_ON_TEMPLATE: f64 = 0.02;
 /// Throttled share from which usage is only a lower bound.
@@ -187,7 +186,7 @@ pub(super) struct Demand {
 
 impl Identifier {
     /// Learns from one tick.
-    pub(super) fn learn(&mut self, sample: &Sample, signals: &Signals) {
+    pub(super) fn learn(&mut self, sample: &Sample, signals: &Signals, tuning: &Tuning) {
         if sample.new_template {
             self.forget();
         }
@@ -214,7 +213,7 @@ impl Identifier {
             return;
         }
         if rate.is_some() {
-            self.fit(self.rates.mean(sample.usage_window), usage, n, sample);
+            self.fit(self.rates.mean(sample.usage_window), usage, n, sample, tuning);
         }
         if let (true, Some(gib)) = (sample.settled, sample.working_set_gib) {
             let demand = (usage - self.idle * n).max(0.0);
@@ -247,7 +246,7 @@ impl Identifier {
     }
 
     /// One step of the decayed least squares.
-    fn fit(&mut self, rate: f64, usage: f64, n: f64, sample: &Sample) {
+    fn fit(&mut self, rate: f64, usage: f64, n: f64, sample: &Sample, tuning: &Tuning) {
         let pod = sample.running.unwrap_or(1.0);
         let idle_prior = IDLE_PRIOR.min(0.1 * pod);
         if self.work_prior <= 0.0 {
@@ -266,7 +265,7 @@ impl Identifier {
         let spread = self.sigma * floor;
         let ticks = sample.dt / TICK;
         let excited = (rate / self.rate_peak.max(1e-12)).clamp(0.02, 1.0);
-        let forget = FORGET * excited * if sample.settled { 1.0 } else { 0.25 };
+        let forget = tuning.forget * excited * if sample.settled { 1.0 } else { 0.25 };
         let keep = (1.0 - forget * ticks).max(0.5);
         let z = error.abs() / spread;
         let weight = ticks / (spread * spread)
@@ -312,14 +311,14 @@ impl Identifier {
     }
 
     /// Demand of this tick; `None` when nothing measures it.
-    pub(super) fn estimate(&mut self, sample: &Sample, signals: &Signals) -> Option<Demand> {
+    pub(super) fn estimate(&mut self, sample: &Sample, signals: &Signals, tuning: &Tuning) -> Option<Demand> {
         let rate = signals.demand.as_ref().and_then(super::stale::Judged::usable);
         let known = rate.filter(|_| self.work > 0.0).map(|rate| self.work * rate);
         let throttled = sample.throttled.unwrap_or(0.0);
         let demand = match (known, sample.usage) {
             (Some(planned), usage) => {
                 let grown = self.grown(planned / self.work, sample);
-                let (cores, from) = self.cross_check(planned, usage, throttled, grown, sample);
+                let (cores, from) = self.cross_check(planned, usage, throttled, grown, sample, tuning);
                 Demand { cores, from, idle: self.idle, work: Some(self.work) }
             }
             // The signal is gone for a while: what usage proves, by the same model, so nothing jumps.
@@ -353,6 +352,7 @@ impl Identifier {
         throttled: f64,
         grown: f64,
         sample: &Sample,
+        tuning: &Tuning,
     ) -> (f64, From) {
         let Some(usage) = usage else { return (planned, From::Rate) };
         let proved = (usage - self.idle * sample.ready_in_window).max(0.0);
@@ -362,7 +362,7 @@ impl Identifier {
         } else if sample.starting_up {
             (0.8 * proved, f64::INFINITY)
         } else if sample.settled {
-            ((0.85 * proved - slack).max(0.0), (1.2 * proved + slack) * grown)
+            ((tuning.proved_low * proved - slack).max(0.0), (tuning.proved_high * proved + slack) * grown)
         } else {
             (0.0, f64::INFINITY)
         };

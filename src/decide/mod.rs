@@ -78,11 +78,11 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
     }
     let calendar = schedule::Calendar::of(policy, sample::timestamp(sample.t));
 
-    memory.demand.learn(&sample, &signals);
-    let plan = plan::plan(snapshot, policy, &sample, &signals, memory);
+    memory.demand.learn(&sample, &signals, &policy.tuning);
+    let plan = plan::plan(snapshot, policy, &sample, &signals, memory, zero.idle);
 
     let saturation = plan::saturation(policy, &sample, &signals, &plan, memory);
-    let hold = plan::hold(policy, &plan);
+    let hold = plan::hold(policy, &plan, &sample, memory);
     let foreign = memory.foreign.observe(&sample, policy, writer, hold);
     memory.events.observe(sample.spec);
     let tick = plan::Tick { sample: &sample, signals: &signals };

@@ -9,7 +9,7 @@ use super::{
     limits::{self, Limited, Wish},
     memory::Change,
     price::Price,
-    queue::Backlog,
+    queue::{Backlog, Basis, Workers},
     replicas::Step,
     sample::Sample,
     saturation::{Saturation, Shortage},
@@ -25,14 +25,10 @@ use crate::{
     units::{Cores, Seconds},
 };
 
-/// Idle time before a replica leaves, by what is bought (model 3.19): when pods shrink while they wait, waiting is
-/// cheap; with a smaller budget of trims it is dearer; queue workers are needed or not.
-const HOLD_TRIMMED: f64 = 1800.0;
-const HOLD_SOME_TRIMS: f64 = 900.0;
-const HOLD_PLAIN: f64 = 600.0;
-const HOLD_BACKLOG: f64 = 120.0;
 /// Trims per day from which waiting is cheap: one in 20 minutes.
 const MANY_TRIMS: u32 = 72;
+/// A queue's workers that have not grown after this are reckoned as they are: a resize in place takes 5 to 15 s.
+const GROW_PATIENCE: f64 = 45.0;
 /// A resize that is not seen after this is not coming, seconds.
 const RESIZE_PATIENCE: f64 = 120.0;
 /// Size reckoned with while nothing is known about the CPU of a pod, cores.
@@ -68,6 +64,8 @@ pub(super) struct Plan {
     pub(super) planned: f64,
     /// Work that must be carried now.
     pub(super) must: f64,
+    /// Work that pods are to carry meanwhile by growing in place, until what waits is done.
+    pub(super) meanwhile: f64,
     /// The backlog asks for more than anything else.
     pub(super) backlog_binds: bool,
 }
@@ -98,39 +96,63 @@ pub(super) fn plan(
     sample: &Sample,
     signals: &Signals,
     memory: &mut Memory,
+    idle: Option<f64>,
 ) -> Plan {
     let mut pod = self::pod(snapshot, policy, sample, memory);
-    let demand = memory.demand.estimate(sample, signals);
+    let demand = memory.demand.estimate(sample, signals, &policy.tuning);
     let nothing = Demand { cores: 0.0, from: super::demand::From::Backlog, idle: 0.0, work: memory.demand.work() };
     let reckoned = demand.unwrap_or(nothing);
     let imbalance = memory.demand.imbalance;
     let capacity = Capacity::of_tick(policy, &reckoned, imbalance, &mut memory.capacity);
-    memory.queue.learn(sample, signals, reckoned.idle);
+    memory.queue.learn(sample, signals);
     if let Some(larger) = outgrown(snapshot, policy, sample, signals, &capacity, pod, reckoned.cores) {
         memory.counters.rescale(capacity.of(larger) / capacity.of(pod.size));
         memory.vertical.resize(larger, sample.t);
         memory.sizes.clear();
         pod.size = larger;
     }
-    let backlog = memory.queue.plan(sample, signals, policy, &capacity, pod.size);
     let k = capacity.of(pod.size);
+    let price = Price::of(policy);
+    let only_backlog = capacity.mode == Mode::Backlog;
+    let workers = Workers {
+        size: pod.size,
+        grown: if only_backlog { growable(snapshot, policy, sample, memory, pod) } else { pod.size },
+        keep_warm: zero::keep(policy, sample, (price.pod(pod.size, pod.gib), price.shortage(), k), &memory.zero),
+        idle,
+    };
+    let backlog = memory.queue.plan(sample, signals, policy, &workers);
     // Waiting work is the only objective: what it asks for replaces utilization while its signal can be used.
-    let by_cpu = if capacity.mode == Mode::Backlog && backlog.is_some() { 0.0 } else { reckoned.cores };
-    let by_backlog = backlog.map_or(0.0, |b| b.cores * k / b.k);
+    let by_cpu = if only_backlog && backlog.is_some() { 0.0 } else { reckoned.cores };
+    let by_backlog = backlog.map_or(0.0, |b| if only_backlog { b.steady } else { b.cores } * k / b.k);
     let raw = by_cpu * (1.0 + capacity.headroom);
     // A pod whose raise was refused counts with the size it has.
     let refused = lacking(policy, sample, memory, &capacity, k);
     let backlog_binds = by_backlog > raw;
     Plan {
         pod,
-        price: Price::of(policy),
+        price,
         demand,
         backlog,
         k,
         planned: raw.max(by_backlog) + refused,
         must: by_cpu.max(by_backlog) + refused,
+        meanwhile: backlog.filter(|_| only_backlog).map_or(0.0, |b| b.cores * k / b.k),
         backlog_binds,
         capacity: (demand.is_some() || backlog.is_some()).then_some(capacity),
+    }
+}
+
+/// The size that a queue's workers can have while there is much to do: what they have after they were asked to grow.
+fn growable(snapshot: &Snapshot, policy: &Policy, sample: &Sample, memory: &Memory, pod: Pod) -> f64 {
+    if !super::vertical::resizable(policy) || pod.template <= 0.0 {
+        return pod.size;
+    }
+    let most = containers::fit(snapshot, policy, pod.template, policy.tuning.boost * pod.size).max(pod.size);
+    match memory.vertical.boosted() {
+        Some((size, since)) if sample.t - since > GROW_PATIENCE && sample.running.is_some_and(|r| r < 0.95 * size) => {
+            sample.running.unwrap_or(pod.size).clamp(pod.size, most)
+        }
+        _ => most,
     }
 }
 
@@ -150,11 +172,11 @@ fn outgrown(
     if !capacity.sizes_managed || still || pod.template <= 0.0 || most * capacity.of(pod.size) >= demand {
         return None;
     }
-    let largest = pod.size.max(size::LARGEST).max(largest_named(policy));
+    let largest = pod.size.max(policy.tuning.largest).max(largest_named(policy));
     let fit = |r: f64| containers::fit(snapshot, policy, pod.template, r);
     let larger = super::capacity::lattice().into_iter().filter(|r| *r > 1.01 * pod.size && *r <= 1.001 * largest);
     let fitting: Vec<f64> = larger.filter(|r| (fit(*r) / r - 1.0).abs() < 0.05).collect();
-    let enough = fitting.iter().copied().find(|r| most * capacity.of(*r) >= size::PEAK_MARGIN * demand);
+    let enough = fitting.iter().copied().find(|r| most * capacity.of(*r) >= policy.tuning.peak_margin * demand);
     enough.or(fitting.last().copied()).map(fit)
 }
 
@@ -183,7 +205,11 @@ pub(super) fn saturation(
     memory: &mut Memory,
 ) -> Saturation {
     let backlog_is_the_objective = plan.capacity.as_ref().is_some_and(|c| c.mode == Mode::Backlog);
-    let met = plan.backlog.filter(|_| backlog_is_the_objective).is_some_and(|b| f64::from(b.replicas) <= sample.ready);
+    // Busy workers are no shortage where the work of an item is known: what they leave undone is seen in the queue.
+    let met = plan
+        .backlog
+        .filter(|_| backlog_is_the_objective)
+        .is_some_and(|b| b.basis != Basis::Prior || f64::from(b.replicas) <= sample.ready);
     let shortage = Shortage {
         violation: Feedback::violation(policy, signals),
         saturation_signal: signals.saturation,
@@ -193,15 +219,15 @@ pub(super) fn saturation(
 }
 
 /// Idle seconds after which a replica leaves.
-pub(super) fn hold(policy: &Policy, plan: &Plan) -> f64 {
+pub(super) fn hold(policy: &Policy, plan: &Plan, sample: &Sample, memory: &Memory) -> f64 {
     if let Some(given) = policy.behavior.scale_down.as_ref().and_then(|d| d.stabilization) {
-        return super::arith::sane(given.0).unwrap_or(HOLD_PLAIN).min(3600.0);
+        return super::arith::sane(given.0).unwrap_or(policy.tuning.hold_plain).min(3600.0);
     }
     match plan.capacity.as_ref().map(|c| (c.mode, c.sizes_managed)) {
-        Some((Mode::Backlog, _)) => HOLD_BACKLOG,
-        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day >= MANY_TRIMS => HOLD_TRIMMED,
-        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day > 0 => HOLD_SOME_TRIMS,
-        _ => HOLD_PLAIN,
+        Some((Mode::Backlog, _)) => zero::keep_worker(sample, &memory.zero),
+        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day >= MANY_TRIMS => policy.tuning.hold_trimmed,
+        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day > 0 => policy.tuning.hold_some_trims,
+        _ => policy.tuning.hold_plain,
     }
 }
 
@@ -302,7 +328,8 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     let raised_by_loss = lost.is_some_and(|l| l.min_replicas.0 > wanted);
     wanted = lost.map_or(wanted, |l| wanted.max(l.min_replicas.0));
 
-    let keep = policy.may_sleep().then(|| zero::keep(policy, sample, plan, &memory.zero));
+    let last = (plan.price.pod(plan.pod.size, plan.pod.gib), plan.price.shortage(), plan.k);
+    let keep = policy.may_sleep().then(|| zero::keep(policy, sample, last, &memory.zero));
     let asleep = asked.zero.asleep && !asked.foreign.wrote;
     let tired = may_shrink && asked.foreign.floor.is_none() && asked.calendar.floor() == 0;
     wanted = keep.map_or(wanted, |keep| asked.zero.count(asleep, wanted, current, tired.then_some(keep)));
@@ -381,11 +408,19 @@ pub(super) fn sizes(
     let mut asked = memory.vertical.asked().unwrap_or(plan.pod.size);
     let mut boost = None;
     if let (Some(capacity), true) = (&plan.capacity, template > 0.0) {
-        let demand = plan.must;
+        let demand = plan.must.max(plan.meanwhile);
         leader = regret(policy, sample, memory, plan, count, frozen, &fit);
         let peak = memory.demand.demand_peak;
-        let admissible =
-            |r: f64| size::admissible(r, plan.pod.gib, capacity, &plan.price, (policy.replicas.max.0.max(1), peak));
+        let admissible = |r: f64| {
+            size::admissible(
+                r,
+                plan.pod.gib,
+                capacity,
+                &plan.price,
+                (policy.replicas.max.0.max(1), peak),
+                policy.tuning.peak_margin,
+            )
+        };
         let look = Look {
             sample,
             policy,
@@ -399,7 +434,7 @@ pub(super) fn sizes(
             frozen,
             still,
             saturated: saturation.cause.is_some(),
-            growing: f64::from(count.decided) > sample.ready,
+            growing: f64::from(count.decided) > sample.ready || plan.meanwhile > 1.001 * plan.must,
         };
         asked = memory.vertical.trim(&look);
         boost = memory
@@ -429,14 +464,14 @@ fn regret(
     if !capacity.sizes_managed || frozen || plan.demand.is_none() {
         return None;
     }
-    let named_larger = plan.pod.size.max(size::LARGEST).max(largest_named(policy));
+    let named_larger = plan.pod.size.max(policy.tuning.largest).max(largest_named(policy));
     let fits = |r: f64| r <= named_larger * 1.001 && (fit(r) / r - 1.0).abs() < 0.05;
     let leader = memory.sizes.step(&Choice {
         dt: sample.dt,
         t: sample.t,
         uptime: sample.uptime,
         lead: sample.lead,
-        hold: self::hold(policy, plan),
+        hold: self::hold(policy, plan, sample, memory),
         size: plan.pod.size,
         replicas: count.decided,
         gib: plan.pod.gib,
@@ -449,6 +484,7 @@ fn regret(
         memory: &memory.demand.memory,
         fits: &fits,
         frozen,
+        tuning: &policy.tuning,
     })?;
     if leader.taken {
         memory.counters.rescale(capacity.of(leader.size) / plan.k);

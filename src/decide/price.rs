@@ -4,9 +4,6 @@
 
 use crate::policy::Policy;
 
-/// A pod twice as large leaves this much more of a node unusable (model: `.02·log2 r`, measured best at half of it).
-const FRAGMENTATION: f64 = 0.01;
-
 /// Prices of one policy, per second.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Price {
@@ -33,11 +30,6 @@ impl Price {
     /// A missing core.
     pub(super) fn shortage(&self) -> f64 {
         self.shortage
-    }
-
-    /// What a size wastes on nodes, as a share of its price.
-    pub(super) fn fragmentation(cores: f64) -> f64 {
-        FRAGMENTATION * crate::units::maths::log2(cores.max(1e-3)).max(0.0)
     }
 
     /// Cost of a stage: `n` pods that carry `k` each against `x` planned.

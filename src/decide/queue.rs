@@ -49,7 +49,7 @@ const FULL: f64 = 0.93;
 const FLOW_WINDOW: f64 = 30.0;
 /// Spacing and number of remembered readings: they must reach back over window, age and both windows of flow.
 const TRAIL_STEP: f64 = 5.0;
-const TRAIL_LENGTH: usize = 36;
+const TRAIL_LENGTH: usize = 24;
 /// Time constants: flow, and the idle cost of a worker.
 const FLOW_TAU: f64 = 30.0;
 const IDLE_TAU: f64 = 300.0;
@@ -318,7 +318,8 @@ impl Work {
         };
         let keeps_up = arriving + waits / (CLEAR_TARGETS * target);
         let warm = (aim <= lead).then(|| self.warm(work, aim, k, workers));
-        let mut replicas = replicas_for(keeps_up, k).max(replicas_for(urgent, self.carries(workers.grown).max(k)));
+        let grown = if basis == Basis::Prior { k } else { self.carries(workers.grown).max(k) };
+        let mut replicas = replicas_for(keeps_up, k).max(replicas_for(urgent, grown));
         if waiting > 0.0 {
             replicas = replicas.max(1);
         }

@@ -117,14 +117,16 @@ fn backlog(facts: &Facts, b: &Backlog) -> String {
         );
     }
     let verb = if n == 1 { "drains" } else { "drain" };
-    let first = b.drain_seconds(n).map_or_else(
+    let size = facts.sizes.boost.as_ref().map_or(facts.sizes.asked, |boost| boost.1);
+    let k = facts.memory.queue.carries(size);
+    let first = b.drain_seconds(n, k).map_or_else(
         || format!("{} cannot drain them", words::replicas(n)),
         |s| format!("{} {verb} them in {} (target {target})", words::replicas(n), words::duration(s)),
     );
     let fewer = match n.checked_sub(1).filter(|m| *m > 0) {
         None => String::new(),
         Some(m) => b
-            .drain_seconds(m)
+            .drain_seconds(m, k)
             .map_or_else(|| format!(", {m} never would"), |s| format!(", {m} would take {}", words::duration(s))),
     };
     format!("{items}; {first}{fewer}")
@@ -315,10 +317,16 @@ pub(super) fn unreachable(facts: &Facts) -> Option<String> {
             words::percent(1.0 - latency.objective)
         ));
     }
-    let backlog = facts.plan.backlog.filter(|b| b.unreachable)?;
+    let backlog = facts.plan.backlog?;
+    let warm = backlog.warm?;
+    let kept = if warm > 0 {
+        format!("{} kept warm for bursts", words::replicas(warm))
+    } else {
+        "a burst finds no pods".to_owned()
+    };
     Some(format!(
-        "new pods serve after {}, items are to be done within {}: what waits now will be late; more replicas.min keeps pods ready",
-        words::duration(facts.sample.lead),
+        "new pods work after {}, items are to be done within {}: scaling comes too late; {kept}",
+        words::duration(super::queue::lead(facts.sample)),
         words::duration(backlog.target)
     ))
 }

@@ -17,14 +17,10 @@ use super::{
     demand::MemoryFit,
     price::Price,
 };
-use crate::units::maths;
+use crate::{policy::Tuning, units::maths};
 
 /// Regrets are charged this often at most; ticks that come earlier add up.
 const STEP: f64 = 15.0;
-/// Half-life of regret: two days.
-const HALF_LIFE: f64 = 172_800.0;
-/// Seconds of the present cost that a regret must reach (in place).
-const RESIZE_AFTER: f64 = 600.0;
 /// Least time between two changes, and before the first.
 const LEAST_BETWEEN: f64 = 600.0;
 const WARM_UP: f64 = 1800.0;
@@ -34,12 +30,8 @@ const MOST_LEAD: usize = 10;
 const LEAST_UTILIZATION: f64 = 0.2;
 /// A missing pod must cost this many times its price.
 const PAYS: f64 = 4.0;
-/// `max` replicas must carry the peak with this margin.
-pub(super) const PEAK_MARGIN: f64 = 1.3;
 /// The farthest that one change goes: all pods have the new size for a moment before the count follows.
 const OCTAVE: f64 = 2.0 * 1.001;
-/// The largest size that is chosen unless the policy names a larger one, cores.
-pub(super) const LARGEST: f64 = 4.0;
 
 /// State of the shadow policies.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -67,8 +59,8 @@ struct Shadow {
     most: u16,
 }
 
-/// What each size of the lattice wastes on nodes.
-static FRAGMENTATION: LazyLock<[f64; SIZES]> = LazyLock::new(|| lattice().map(Price::fragmentation));
+/// How many times each size of the lattice doubles a core; a smaller one does not.
+static DOUBLINGS: LazyLock<[f64; SIZES]> = LazyLock::new(|| lattice().map(|r| maths::log2(r).max(0.0)));
 
 /// What the regrets look at.
 pub(super) struct Choice<'a> {
@@ -99,6 +91,8 @@ pub(super) struct Choice<'a> {
     pub(super) fits: &'a dyn Fn(f64) -> bool,
     /// Nothing may be resized now.
     pub(super) frozen: bool,
+    /// Constants.
+    pub(super) tuning: &'a Tuning,
 }
 
 /// The size that leads.
@@ -115,13 +109,20 @@ pub(super) struct Leader {
 }
 
 /// Whether a size may be used for this workload.
-pub(super) fn admissible(size: f64, gib: f64, capacity: &Capacity, price: &Price, (max, peak): (u32, f64)) -> bool {
-    admits(capacity.feasible(size), capacity.of(size), price.pod(size, gib), price, (max, peak))
+pub(super) fn admissible(
+    size: f64,
+    gib: f64,
+    capacity: &Capacity,
+    price: &Price,
+    (max, peak): (u32, f64),
+    margin: f64,
+) -> bool {
+    admits(capacity.feasible(size), capacity.of(size), price.pod(size, gib), price, (max, margin * peak))
 }
 
 /// The same for a size whose allowed utilization, capacity and price are known.
-fn admits(feasible: f64, k: f64, pod: f64, price: &Price, (max, peak): (u32, f64)) -> bool {
-    feasible >= LEAST_UTILIZATION && price.shortage() * k >= PAYS * pod && f64::from(max) * k >= PEAK_MARGIN * peak
+fn admits(feasible: f64, k: f64, pod: f64, price: &Price, (max, carried): (u32, f64)) -> bool {
+    feasible >= LEAST_UTILIZATION && price.shortage() * k >= PAYS * pod && f64::from(max) * k >= carried
 }
 
 /// What a pod of one size carries and costs at this tick.
@@ -166,12 +167,12 @@ impl Regrets {
         let offers = offers(choice);
         let costs = self.charge(choice, &offers, dt);
         let present = interpolate(maths::ln(choice.size.max(1e-3)), lattice_logs(), &costs);
-        let keep = decay(dt, HALF_LIFE);
+        let keep = decay(dt, choice.tuning.regret_half_life);
         for (j, size) in lattice().into_iter().enumerate() {
             let shadow = &mut self.shadows[j];
             shadow.regret = shadow.regret * keep + dt * (present - costs[j]);
             let feasible = choice.capacity.feasible_lattice(j);
-            let known = (choice.bounds.1, choice.peak);
+            let known = (choice.bounds.1, choice.tuning.peak_margin * choice.peak);
             let allowed = admits(feasible, offers[j].k, offers[j].pod, choice.price, known) && (choice.fits)(size);
             if !allowed || !shadow.regret.is_finite() {
                 shadow.regret = shadow.regret.min(0.0);
@@ -192,7 +193,8 @@ impl Regrets {
             let held = self.shadows[j].follow(need(choice, k, pod), dt, choice.hold);
             now.push(held);
             let n = f64::from(before.as_ref().and_then(|b| b.get(j)).copied().unwrap_or(held));
-            costs[j] = choice.price.stage(n, pod, k, choice.demand) + n * pod * FRAGMENTATION[j];
+            costs[j] =
+                choice.price.stage(n, pod, k, choice.demand) + n * pod * choice.tuning.fragmentation * DOUBLINGS[j];
         }
         self.had.push(now);
         while self.had.len() > delay {
@@ -210,7 +212,8 @@ impl Regrets {
         if regret <= 0.0 {
             return None;
         }
-        let threshold = f64::from(choice.replicas.max(1)) * choice.price.pod(choice.size, choice.gib) * RESIZE_AFTER;
+        let threshold =
+            f64::from(choice.replicas.max(1)) * choice.price.pod(choice.size, choice.gib) * choice.tuning.resize_after;
         let quiet = choice.t - self.resized >= LEAST_BETWEEN && choice.uptime >= WARM_UP;
         let taken = may_take && regret > threshold && quiet && !choice.frozen;
         if taken {

@@ -8,26 +8,21 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::{capacity::Capacity, sample::Sample};
+use super::{
+    capacity::{Capacity, Mode},
+    sample::Sample,
+};
 use crate::{
     policy::{Policy, ResizeStrategy},
     units::maths,
 };
 
-/// The smallest trimmed size over the nominal one.
-const TRIM_FLOOR: f64 = 0.25;
-/// A lower need must last this long …
-const TRIM_AFTER: f64 = 300.0;
-/// … and be lower by this share.
-const TRIM_GAIN: f64 = 0.07;
 /// No trimming before demand has been watched.
 const WARM_UP: f64 = 1800.0;
 /// Smallest size that is trimmed to, cores (as the lattice's smallest useful one).
 const TRIM_LEAST: f64 = 0.0625;
 /// Parts of the nominal size that are trimmed to, in eighths of an octave, the smallest first.
 static EIGHTHS: LazyLock<[f64; 16]> = LazyLock::new(|| std::array::from_fn(|i| maths::exp2((i as f64 - 16.0) / 8.0)));
-/// Largest boost over the nominal size (3 and 4 add nothing).
-const BOOST: f64 = 2.0;
 /// A boost ends after this.
 pub(super) const BOOST_SECONDS: f64 = 900.0;
 /// … and lasts this long at least.
@@ -112,6 +107,11 @@ impl Vertical {
         self.asked
     }
 
+    /// The larger size that running pods were asked to have, and since when.
+    pub(super) fn boosted(&self) -> Option<(f64, f64)> {
+        self.boost
+    }
+
     /// Another nominal size was chosen.
     pub(super) fn resize(&mut self, size: f64, t: f64) {
         self.ask(size, size, t);
@@ -136,7 +136,8 @@ impl Vertical {
         let asked = self.asked().unwrap_or(nominal);
         let alone = !look.policy.levers.replicas;
         let trims = look.policy.resize.trims_per_pod_per_day;
-        let may = resizable(look.policy) && (look.capacity.sizes_managed || alone);
+        let may =
+            resizable(look.policy) && (look.capacity.sizes_managed || alone || look.capacity.mode == Mode::Backlog);
         if !may || self.boost.is_some() {
             return asked;
         }
@@ -150,11 +151,11 @@ impl Vertical {
         if want > asked * 1.001 {
             self.set(want, look.sample.t);
             self.forget_lower();
-        } else if want < asked * (1.0 - TRIM_GAIN) && !look.frozen && trims > 0 {
+        } else if want < asked * (1.0 - look.policy.tuning.trim_gain) && !look.frozen && trims > 0 {
             let t = look.sample.t;
             let since = *self.lower_since.get_or_insert(t);
             self.lower_most = self.lower_most.max(want);
-            if t - since >= TRIM_AFTER && t - self.decreased >= 86_400.0 / f64::from(trims) {
+            if t - since >= look.policy.tuning.trim_after && t - self.decreased >= 86_400.0 / f64::from(trims) {
                 self.set(self.lower_most.min(asked), t);
                 self.forget_lower();
                 self.decreased = t;
@@ -178,7 +179,7 @@ impl Vertical {
         let n = f64::from(look.replicas);
         let steps = EIGHTHS.iter().map(|part| nominal * part);
         steps
-            .filter(|r| *r >= TRIM_FLOOR * nominal - 1e-9 && *r >= TRIM_LEAST && *r < 0.97 * nominal)
+            .filter(|r| *r >= look.policy.tuning.trim_floor * nominal - 1e-9 && *r >= TRIM_LEAST && *r < 0.97 * nominal)
             .map(|r| (look.fit)(r))
             .filter(|r| n * look.capacity.at_most(*r) >= look.planned)
             .find(|r| n * look.capacity.of(*r) >= look.planned && (look.admissible)(*r))
@@ -219,7 +220,7 @@ impl Vertical {
                 self.boost = None;
             }
         } else if need > n * look.capacity.of(asked) + 0.05 * full && look.growing && !look.still {
-            let most = (look.fit)(BOOST * nominal);
+            let most = (look.fit)(look.policy.tuning.boost * nominal);
             let steps = (1..=8).map(|i| nominal * maths::exp2(f64::from(i) / 8.0));
             let size =
                 steps.map(|r| (look.fit)(r)).find(|r| n * look.capacity.of(*r) >= need).unwrap_or(most).min(most);

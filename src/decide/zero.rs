@@ -14,7 +14,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{SignalState, plan::Plan, sample::Sample, stale::Signals};
+use super::{
+    SignalState, queue,
+    sample::Sample,
+    stale::{Judged, Signals},
+};
 use crate::{
     policy::{Mode, Policy, Role},
     units::maths,
@@ -153,7 +157,7 @@ pub(super) struct Verdict {
     pub(super) theirs: bool,
     /// The count is zero, and that is ours to end.
     pub(super) asleep: bool,
-    /// How long there has been nothing to do; none while there is, or zero is not asked for.
+    /// How long there has been nothing to do; none while there is, or when nothing tells.
     pub(super) idle: Option<f64>,
     /// What wakes it, in words.
     pub(super) woken: Option<String>,
@@ -179,6 +183,8 @@ impl Zero {
         decided: Option<u32>,
         writer: Option<&str>,
     ) -> Verdict {
+        let mut verdict = Verdict::default();
+        self.note_work(sample, signals, &mut verdict);
         let enabled = policy.may_sleep();
         self.ours = if sample.spec > 0 {
             self.ours && decided == Some(0)
@@ -191,23 +197,28 @@ impl Zero {
         if sample.spec == 0 && !self.ours {
             return Verdict { theirs: true, ..Verdict::default() };
         }
-        let mut verdict = Verdict { asleep: sample.spec == 0 || decided == Some(0), ..Verdict::default() };
+        verdict.asleep = sample.spec == 0 || decided == Some(0);
         if !enabled {
-            (self.idle, self.off) = (None, None);
+            self.off = None;
             if sample.spec == 0 {
                 verdict.blind = Some("zero replicas are no longer asked for".to_owned());
             }
             return verdict;
         }
-        self.note_work(sample, policy, signals, &mut verdict);
         self.note_sight(sample, policy, signals, &mut verdict);
         verdict
     }
 
-    /// Work that wakes, and the gap that it ends.
-    fn note_work(&mut self, sample: &Sample, policy: &Policy, signals: &Signals, verdict: &mut Verdict) {
-        let waking = || signals.judged.iter().filter(|j| policy.waking().any(|s| s.name == j.verdict.name));
-        let working = waking().find(|j| j.usable().is_some_and(|value| value > 0.0));
+    /// Work that wakes, and the gap that it ends. What only pods tell is silent (Idle) without them.
+    fn note_work(&mut self, sample: &Sample, signals: &Signals, verdict: &mut Verdict) {
+        let told = |j: &&Judged| {
+            matches!(j.verdict.role, Role::Demand | Role::Backlog) && j.verdict.state != SignalState::Idle
+        };
+        let mut telling = signals.judged.iter().filter(told).peekable();
+        if telling.peek().is_none() {
+            return;
+        }
+        let working = telling.clone().find(|j| j.usable().is_some_and(|value| value > 0.0));
         if let Some(signal) = working {
             let value = signal.usable().unwrap_or_default();
             verdict.woken = Some(match signal.verdict.role {
@@ -218,7 +229,7 @@ impl Zero {
                 self.gaps.note(gap);
                 self.woken_at = Some(sample.t);
             }
-        } else if waking().all(|j| j.whole() == Some(0.0)) {
+        } else if telling.all(|j| j.whole() == Some(0.0)) {
             // What nobody has seen is not idle: unknown time stands still.
             let idle = self.idle.map_or(0.0, |idle| idle + sample.dt);
             self.idle = Some(idle);
@@ -289,17 +300,21 @@ impl Verdict {
     }
 }
 
-/// How long the last replica stays without work.
-pub(super) fn keep(policy: &Policy, sample: &Sample, plan: &Plan, zero: &Zero) -> f64 {
-    let pod = plan.price.pod(plan.pod.size, plan.pod.gib);
+/// How long a pod of this price, which carries `k`, stays without work when it is the last one.
+pub(super) fn keep(policy: &Policy, sample: &Sample, (pod, shortage, k): (f64, f64, f64), zero: &Zero) -> f64 {
     let start = sample.start_p90;
     // Waiting items are late only when the start takes longer than they may wait; requests are late at once.
     let late = match (&policy.objective.backlog, &policy.objective.latency) {
-        (Some(backlog), None) => (start + TICK - super::queue::TARGET_SHARE * backlog.drain_within.0).max(0.0),
+        (Some(backlog), None) => (queue::lead(sample) - queue::TARGET_SHARE * backlog.drain_within.0).max(0.0),
         _ => start + TICK,
     };
-    let missed = if zero.wake_cores > 0.0 { zero.wake_cores } else { plan.k }.min(plan.k);
-    zero.gaps.keep_for(pod, pod * (start + DRAIN) + plan.price.shortage() * missed * late)
+    let missed = if zero.wake_cores > 0.0 { zero.wake_cores.min(k) } else { k };
+    zero.gaps.keep_for(pod, pod * (start + DRAIN) + shortage * missed * late)
+}
+
+/// How long a queue's worker stays without work while others do: its start and its end are paid and do nothing.
+pub(super) fn keep_worker(sample: &Sample, zero: &Zero) -> f64 {
+    zero.gaps.keep_for(1.0, sample.start_p90 + DRAIN)
 }
 
 /// A number that changes when anything in the policy does (FNV-1a over its JSON).

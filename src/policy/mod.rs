@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 mod compile;
 mod problem;
 mod schedule;
+mod tuning;
 
 pub use compile::{compile, parse_duration};
 pub use problem::{Problem, ProblemKind};
 pub use schedule::Schedule;
+pub use tuning::Tuning;
 
 pub use crate::api::{Limits, Mode, OnAbsent, OnRival, Preference, Role, SelectPolicy};
 use crate::units::{Bytes, Cores, Dollars, Replicas, Seconds};
@@ -326,6 +328,9 @@ pub struct Policy {
     pub on_rival: OnRival,
     /// Prices; one set per controller or simulation.
     pub prices: Prices,
+    /// Constants of the model.
+    #[serde(default)]
+    pub tuning: Tuning,
 }
 
 impl Policy {

@@ -36,6 +36,7 @@ fn policy() -> Policy {
         on_signal_loss: None,
         on_rival: OnRival::Floor,
         prices: Prices::default(),
+        tuning: crate::policy::Tuning::default(),
     }
 }
 

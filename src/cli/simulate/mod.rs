@@ -61,6 +61,9 @@ pub(super) struct Args {
     /// Prices of requests: YAML or JSON with coreHour and gibHour, in dollars
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
+    /// Constants of arbiter's model that are not the shipped ones, to measure what they are worth
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',', hide = true)]
+    tuning: Vec<String>,
     /// Directory for report.html, summary.json, timings.json, timeline.csv and decisions.jsonl
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,

@@ -20,7 +20,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Reads all scenarios.
 pub(super) fn read(args: &Args) -> Result<Vec<Scenario>, Failure> {
     let prices = args.prices.as_deref().map(prices).transpose()?;
-    let scenarios = match (args.trace.as_slice(), args.scenario.as_slice()) {
+    let mut scenarios = match (args.trace.as_slice(), args.scenario.as_slice()) {
         ([], []) => {
             let what = "no load to replay; give at least one --trace FILE.csv or --scenario FILE.yaml";
             return Err(Failure::Input(what.to_owned()));
@@ -32,6 +32,11 @@ pub(super) fn read(args: &Args) -> Result<Vec<Scenario>, Failure> {
             return Err(Failure::Input(what.to_owned()));
         }
     };
+    for assignment in &args.tuning {
+        for scenario in &mut scenarios {
+            scenario.policy.tuning = scenario.policy.tuning.with(assignment).map_err(Failure::Input)?;
+        }
+    }
     for (index, scenario) in scenarios.iter().enumerate() {
         let name = &scenario.load.name;
         if scenarios[..index].iter().any(|before| before.load.name == *name) {

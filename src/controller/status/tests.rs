@@ -34,6 +34,7 @@ fn policy(mode: Mode) -> Policy {
         on_signal_loss: None,
         on_rival: OnRival::Floor,
         prices: Prices::default(),
+        tuning: crate::policy::Tuning::default(),
     }
 }
 

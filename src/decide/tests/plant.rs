@@ -45,6 +45,7 @@ pub(super) fn policy() -> Policy {
         on_signal_loss: None,
         on_rival: OnRival::Floor,
         prices: Prices::default(),
+        tuning: crate::policy::Tuning::default(),
     }
 }
 

@@ -117,7 +117,7 @@ fn limited(policy: &Policy, events: &[(f64, i64)], current: u32, wanted: u32) ->
         let to = u32::try_from(100 + change).expect("small");
         log.decided(EPOCH - ago, crate::policy::Mode::Recommend, 100, to);
     }
-    let wish = Wish { t: EPOCH, current, wanted, pod_cores: 1.0, pod_bytes: 1e9, k: 1.0, planned: 1.0 };
+    let wish = Wish { t: EPOCH, current, wanted, pod_cores: 1.0, pod_bytes: 1e9, k: 1.0, planned: 1.0, scheduled: 0 };
     apply(&wish, &snapshot(EPOCH, current, 1.0), policy, &mut log).replicas
 }
 

@@ -19,7 +19,7 @@ mod tests;
 pub use duration::parse_duration;
 
 use super::{
-    Levers, OnRival, Policy, PolicyKey, Prices, SignalLoss, Target,
+    Levers, OnRival, Policy, PolicyKey, Prices, SignalLoss, Target, Tuning,
     problem::{Problem, Problems},
 };
 use crate::{
@@ -79,6 +79,7 @@ pub fn compile(policy: &ScalingPolicy) -> Result<Policy, Vec<Problem>> {
         on_signal_loss,
         on_rival: spec.on_rival.unwrap_or(OnRival::Floor),
         prices: Prices::default(),
+        tuning: Tuning::default(),
     })
 }
 

@@ -49,6 +49,7 @@ fn policy(name: &str) -> Policy {
         on_signal_loss: None,
         on_rival: OnRival::Floor,
         prices: Prices::default(),
+        tuning: crate::policy::Tuning::default(),
     }
 }
 

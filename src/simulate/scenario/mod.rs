@@ -15,7 +15,7 @@ use crate::{
     policy::{
         BacklogObjective, Behavior, ContainerRule, ContainerRules, LatencyObjective, Levers, Limits, Mode, Objective,
         OnAbsent, OnRival, Policy, PolicyKey, Preference, Prices, ReplicaRange, ResizeRules, ResizeStrategy, Role,
-        Signal, Source, Target,
+        Signal, Source, Target, Tuning,
     },
     units::{Bytes, Cores, Replicas, Seconds},
 };
@@ -156,5 +156,6 @@ fn policy_of(name: &str, service: &Service, queue: Option<Queue>) -> Policy {
         on_signal_loss: None,
         on_rival: OnRival::Floor,
         prices: Prices::default(),
+        tuning: Tuning::default(),
     }
 }
