@@ -287,7 +287,7 @@ impl Feedback {
         let ticks = sample.dt / 15.0;
         let load = evidence.demand / (sample.ready_in_window * capacity.of(evidence.size));
         if load > 0.8 && load < 1.03 {
-            let step = ((aim - violation) / aim).clamp(-3.0, 1.0);
+            let step = ((aim - violation) / aim).clamp(-policy.tuning.feedback_clip, 1.0);
             self.adjustment *= maths::exp(policy.tuning.feedback_gain * ticks * step);
             self.unexplained_since = None;
         } else if load <= 0.8 && sample.settled && violation > 3.0 * share.max(1.5 * capacity.zero_load) {

@@ -86,8 +86,16 @@ pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: ji
     let foreign = memory.foreign.observe(&sample, policy, writer, hold);
     memory.events.observe(sample.spec);
     let tick = plan::Tick { sample: &sample, signals: &signals };
-    let asked =
-        plan::Asked { plan: &plan, saturation: &saturation, foreign: &foreign, hold, zero: &zero, calendar: &calendar };
+    let relief = plan::relieve(snapshot, policy, &tick, &saturation, &plan, memory);
+    let asked = plan::Asked {
+        plan: &plan,
+        saturation: &saturation,
+        foreign: &foreign,
+        hold,
+        relief,
+        zero: &zero,
+        calendar: &calendar,
+    };
     let replicas = plan::replicas(snapshot, policy, &tick, memory, &asked);
 
     let sizes = plan::sizes(snapshot, policy, &sample, &signals, memory, &plan, &saturation, &replicas);

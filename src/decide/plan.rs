@@ -12,12 +12,12 @@ use super::{
     queue::{Backlog, Basis, Workers},
     replicas::Step,
     sample::Sample,
-    saturation::{Saturation, Shortage},
+    saturation::{Cause, Saturation, Shortage},
     schedule::Calendar,
     size::{self, Choice, Leader},
     stale::{Judged, Signals},
     state::Memory,
-    vertical::Look,
+    vertical::{Look, Relief},
     zero,
 };
 use crate::{
@@ -218,6 +218,24 @@ pub(super) fn saturation(
     memory.saturation.judge(sample, policy, plan.capacity.as_ref(), &shortage)
 }
 
+/// What running pods can do against a shortage, before there are more of them.
+pub(super) fn relieve(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    tick: &Tick,
+    saturation: &Saturation,
+    plan: &Plan,
+    memory: &mut Memory,
+) -> Relief {
+    let still = !tick.signals.blocked_by.is_empty() || tick.sample.rollout_age.is_some();
+    let (Some(capacity), false, true) = (&plan.capacity, still, plan.pod.template > 0.0) else {
+        return Relief::default();
+    };
+    let fit = |r| containers::fit(snapshot, policy, plan.pod.template, r);
+    let step = saturation.floor.map(|floor| f64::from(floor) / tick.sample.ready.max(1.0));
+    memory.vertical.relieve(tick.sample, policy, capacity, step, &fit)
+}
+
 /// Idle seconds after which a replica leaves.
 pub(super) fn hold(policy: &Policy, plan: &Plan, sample: &Sample, memory: &Memory) -> f64 {
     if let Some(given) = policy.behavior.scale_down.as_ref().and_then(|d| d.stabilization) {
@@ -249,6 +267,8 @@ pub(super) struct Asked<'a> {
     pub(super) foreign: &'a Foreign,
     /// Idle seconds before a replica leaves.
     pub(super) hold: f64,
+    /// What larger pods do against a shortage.
+    pub(super) relief: Relief,
     /// Zero.
     pub(super) zero: &'a zero::Verdict,
     /// Schedules.
@@ -302,7 +322,7 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
         shortage: plan.price.shortage(),
         k: plan.k,
         planned: plan.planned,
-        must: plan.must,
+        must: if plan.must <= asked.relief.covers { 0.0 } else { plan.must },
         hold: asked.hold,
     };
     memory.counters.keep(asked.calendar.floor());
@@ -318,7 +338,7 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     let runs = if policy.mode == crate::policy::Mode::Auto { current.max(spec) } else { current };
     let mut wanted = if may_shrink { model } else { model.max(runs) };
     let floors = [
-        asked.saturation.floor,
+        asked.saturation.floor.filter(|_| !asked.relief.waits),
         asked.foreign.floor,
         plan.backlog.map(|b| b.replicas),
         plan.backlog.and_then(|b| b.stalled),
@@ -434,7 +454,6 @@ pub(super) fn sizes(
             frozen,
             still,
             saturated: saturation.cause.is_some(),
-            growing: f64::from(count.decided) > sample.ready || plan.meanwhile > 1.001 * plan.must,
         };
         asked = memory.vertical.trim(&look);
         boost = memory
@@ -516,7 +535,7 @@ pub(super) fn correct(
         demand: demand.cores,
         size: sample.running.unwrap_or(plan.pod.size),
         violation: Feedback::violation(policy, signals).filter(|_| whole),
-        saturated: saturation.cause.is_some(),
+        saturated: saturation.cause.is_some_and(|cause| !matches!(cause, Cause::Violations(_))),
     };
     memory.capacity.correct(policy, capacity, &evidence);
 }

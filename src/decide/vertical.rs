@@ -17,6 +17,8 @@ use crate::{
     units::maths,
 };
 
+/// Share of pods whose raise may be refused before replicas no longer wait for it.
+const MOST_REFUSED: f64 = 0.5;
 /// No trimming before demand has been watched.
 const WARM_UP: f64 = 1800.0;
 /// Smallest size that is trimmed to, cores (as the lattice's smallest useful one).
@@ -41,6 +43,17 @@ pub(super) struct Vertical {
     decreased: f64,
     /// (size, since).
     boost: Option<(f64, f64)>,
+    /// Since when pods are larger against a shortage.
+    pub(super) relieved: Option<f64>,
+}
+
+/// What larger pods do against a shortage.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Relief {
+    /// They have just been raised, and what that brings is not seen yet.
+    pub(super) waits: bool,
+    /// Work that running pods carry at the largest size they may be boosted to, cores; 0: they cannot be resized.
+    pub(super) covers: f64,
 }
 
 /// What trimming and boosting look at.
@@ -66,8 +79,6 @@ pub(super) struct Look<'a> {
     pub(super) still: bool,
     /// Pods are short.
     pub(super) saturated: bool,
-    /// New pods are on their way.
-    pub(super) growing: bool,
 }
 
 /// Whether sizes of running pods may be moved.
@@ -128,6 +139,46 @@ impl Vertical {
         if self.asked.is_none_or(|(asked, _)| asked != size) {
             self.asked = Some((size, t));
         }
+    }
+
+    /// Raises running pods against a shortage, `step` times where they are short by any evidence, and tells what raising
+    /// them can do. More replicas wait until its effect can be seen, and come when it was not enough.
+    pub(super) fn relieve(
+        &mut self,
+        sample: &Sample,
+        policy: &Policy,
+        capacity: &Capacity,
+        step: Option<f64>,
+        fit: &dyn Fn(f64) -> f64,
+    ) -> Relief {
+        let refused: f64 = sample.groups.iter().filter(|(_, _, refused)| *refused).map(|(n, ..)| n).sum();
+        let (Some(nominal), Some((asked, _))) = (self.nominal, self.asked) else { return Relief::default() };
+        if !resizable(policy) || refused > MOST_REFUSED * sample.ready {
+            return Relief::default();
+        }
+        let most = fit(policy.tuning.boost * nominal);
+        let covers = sample.ready * capacity.of(most);
+        let Some(step) = step else {
+            self.relieved = None;
+            return Relief { waits: false, covers };
+        };
+        if let Some(since) = self.relieved {
+            return Relief { waits: sample.t - since < policy.tuning.relief, covers };
+        }
+        let now = self.boost.map_or(asked, |(size, _)| size.max(asked));
+        let size = fit((now * step).max(nominal)).min(most);
+        if size < 1.05 * now {
+            return Relief { waits: false, covers };
+        }
+        if size <= nominal * 1.001 {
+            self.set(nominal, sample.t);
+        } else {
+            self.boost = Some((size, sample.t));
+        }
+        self.forget_lower();
+        self.decreased = sample.t;
+        self.relieved = Some(sample.t);
+        Relief { waits: true, covers }
     }
 
     /// Trims; returns the size asked for.
@@ -214,12 +265,12 @@ impl Vertical {
         let full = n * look.capacity.of(nominal);
         if let Some((_, since)) = self.boost {
             let age = t - since;
-            let served = need < 0.98 * full || !look.growing;
+            let served = need < 0.98 * full;
             // What is saturated is not made smaller.
             if !look.saturated && ((served && age >= BOOST_LEAST) || age >= BOOST_SECONDS) {
                 self.boost = None;
             }
-        } else if need > n * look.capacity.of(asked) + 0.05 * full && look.growing && !look.still {
+        } else if need > n * look.capacity.of(asked) + 0.05 * full && !look.still {
             let most = (look.fit)(look.policy.tuning.boost * nominal);
             let steps = (1..=8).map(|i| nominal * maths::exp2(f64::from(i) / 8.0));
             let size =

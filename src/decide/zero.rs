@@ -254,6 +254,9 @@ impl Zero {
             self.blind_since = None;
             self.sight_needed = (self.sight_needed - sample.dt).max(0.0);
         } else if let Some(signal) = lost {
+            if self.sight_needed > 0.0 {
+                self.sight_needed = SIGHT_NEEDED;
+            }
             let since = *self.blind_since.get_or_insert(sample.t);
             let blind_for = sample.t - since;
             let name = &signal.verdict.name;

@@ -26,6 +26,10 @@ pub struct Tuning {
     pub feedback_gain: f64,
     /// Share of the latency objective that is aimed at.
     pub feedback_aim: f64,
+    /// Most that one tick's violations count, in objectives.
+    pub feedback_clip: f64,
+    /// More replicas wait this long for what larger pods do against a shortage.
+    pub relief: f64,
     /// Idle time before a replica leaves when sizes follow demand often.
     pub hold_trimmed: f64,
     /// … when they follow it now and then.
@@ -62,7 +66,9 @@ impl Default for Tuning {
             utilization_slack: 1.05,
             feedback_gain: 0.0005,
             feedback_aim: 0.8,
-            hold_trimmed: 1800.0,
+            feedback_clip: 10.0,
+            relief: 120.0,
+            hold_trimmed: 2700.0,
             hold_some_trims: 900.0,
             hold_plain: 600.0,
             resize_after: 600.0,
@@ -72,7 +78,7 @@ impl Default for Tuning {
             fragmentation: 0.01,
             trim_floor: 0.25,
             trim_after: 300.0,
-            trim_gain: 0.07,
+            trim_gain: 0.12,
             boost: 2.0,
         }
     }
