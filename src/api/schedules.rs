@@ -9,10 +9,11 @@ use super::text;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {
-    /// When it begins: five cron fields, for example `0 8 * * 1-5`.
+    /// When it begins: five cron fields, for example `0 8 * * 1-5`. A time that the clock skips is the moment at which it
+    /// goes on; one that comes twice begins both times.
     #[schemars(length(min = 9, max = 120))]
     pub cron: String,
-    /// How long it lasts: a duration such as 10h.
+    /// How long it lasts, whatever clocks show meanwhile: a duration such as 10h, at most 744h.
     #[schemars(schema_with = "text::duration_from_1m")]
     pub duration: String,
     /// Time zone of the cron fields, as the tz database names it, for example Europe/Paris. Default: UTC.

@@ -101,6 +101,14 @@ pub enum OnRival {
         "must not be more than replicas.max",
     ),
     (
+        ".replicas.min",
+        "!has(self.replicas) || !has(self.replicas.min) || self.replicas.min > 0 || \
+         (has(self.signals) && self.signals.exists(s, s.role in ['Demand', 'Backlog'] && \
+          (has(s.survivesZero) ? s.survivesZero : \
+           has(s.natsJetStream) || has(s.rabbitmq) || has(s.redis) || has(s.externalMetric))))",
+        "0 needs a signal that tells of work while no pod runs: a queue (role: Backlog), or one with survivesZero: true",
+    ),
+    (
         ".schedules",
         "!has(self.schedules) || !has(self.replicas) || !has(self.replicas.max) || \
          self.schedules.all(s, s.minReplicas <= self.replicas.max)",
@@ -144,7 +152,8 @@ pub struct ScalingPolicySpec {
     /// How running pods may be resized. Default: in place only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resize>,
-    /// Load that is known beforehand: floors of the replica count (not available yet). Default: none.
+    /// Load that is known beforehand: floors of the replica count that return with the calendar. Where several hold, the
+    /// highest counts. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub schedules: Vec<Schedule>,
@@ -189,7 +198,8 @@ pub struct TargetRef {
     (".min", "!has(self.min) || has(self.max) || self.min <= 10", "max is 10 unless given: set max to at least min"),
 ])))]
 pub struct Replicas {
-    /// Fewest replicas; 0 is not available yet. Default: 1.
+    /// Fewest replicas; 0 lets the last one leave while there is no work, which needs a signal that is measured without
+    /// pods. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub min: Option<i32>,

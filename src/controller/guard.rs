@@ -48,8 +48,8 @@ pub fn moves(
     since: Timestamp,
 ) -> Moves {
     let state = &snapshot.replicas;
-    // At zero nothing is decided: somebody set it so.
-    if state.spec.0 == 0 {
+    // At somebody else's zero nothing is decided.
+    if decision.reason == Reason::ScaledToZero {
         return Moves::default();
     }
     let blind = matches!(decision.reason, Reason::WaitingForData | Reason::SignalsStale);

@@ -216,12 +216,6 @@ impl Capacity {
     pub(super) fn uncorrected(&self) -> Self {
         Self { adjustment: 1.0, ..self.clone() }
     }
-
-    /// Work per second of a queue worker with `r` cores, cores.
-    pub(super) fn of_worker(&self, r: f64) -> f64 {
-        let gross = WORKER_UTILIZATION * r / self.spread;
-        (gross - self.idle).max(0.3 * gross).max(1e-6)
-    }
 }
 
 /// (tail that remains at zero load, tail that is reckoned with) for an objective that allows `share` over the target.

@@ -103,6 +103,14 @@ pub enum Reason {
     WaitingForData,
     /// The workload stands at zero replicas because somebody set it so.
     ScaledToZero,
+    /// There is no work, and no replica until there is.
+    IdleToZero,
+    /// Work came while there was no replica.
+    WokenByDemand,
+    /// The signal went with the last replica, so zero is off.
+    SignalDiesAtZero,
+    /// A schedule asks for more than is needed.
+    ScheduledMinimum,
     /// Another autoscaler keeps writing the count.
     RivalWrites,
 }
@@ -150,6 +158,9 @@ pub struct Explain {
     /// The size that competes with the present one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<SizeRegret>,
+    /// The floor of a schedule that holds now, and the one that begins next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduledFloor>,
     /// Signals, as the decision took them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signals: Vec<SignalVerdict>,
@@ -205,6 +216,21 @@ pub struct Hold {
     pub idle_seconds: Seconds,
     /// When it leaves, if demand stays.
     pub seconds_left: Seconds,
+}
+
+/// A window of a schedule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduledFloor {
+    /// Fewest replicas in it.
+    pub min_replicas: Replicas,
+    /// Whether it holds now; otherwise it is the next one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub active: bool,
+    /// When it begins or began.
+    pub start: Timestamp,
+    /// When it ends.
+    pub end: Timestamp,
 }
 
 /// How far another size has earned its change.

@@ -10,9 +10,11 @@ use super::{
     plan::{Count, Plan, Sizes},
     sample::{Sample, timestamp},
     saturation::Saturation,
+    schedule::Calendar,
     sentence,
     stale::Signals,
     state::Memory,
+    zero,
 };
 use crate::{
     policy::Policy,
@@ -36,6 +38,8 @@ pub(super) struct Facts<'a> {
     pub(super) replicas: &'a Count,
     pub(super) sizes: &'a Sizes,
     pub(super) hold: f64,
+    pub(super) zero: &'a zero::Verdict,
+    pub(super) calendar: &'a Calendar<'a>,
     pub(super) memory: &'a Memory,
 }
 
@@ -104,6 +108,9 @@ fn reason(facts: &Facts) -> Reason {
     if let Some(limit) = replicas.limit().filter(|limit| *limit != Reason::LimitedByMin) {
         return limit;
     }
+    if let Some(reason) = at_the_bottom(facts) {
+        return reason;
+    }
     let grows = replicas.decided > replicas.current;
     let by_floor = saturation.floor.is_some_and(|f| f >= replicas.decided) && replicas.model < replicas.decided;
     if by_floor || (saturation.cause.is_some() && !grows && replicas.model < replicas.decided && known) {
@@ -164,6 +171,31 @@ fn memory_reason(change: super::memory::Change, facts: &Facts) -> Option<Reason>
     }
 }
 
+/// What is to be told of zero, and of the calendar.
+fn at_the_bottom(facts: &Facts) -> Option<Reason> {
+    let Facts { replicas, zero, .. } = facts;
+    if replicas.decided == 0 {
+        return Some(Reason::IdleToZero);
+    }
+    if scheduled(facts) {
+        return Some(Reason::ScheduledMinimum);
+    }
+    let from_zero = replicas.current == 0;
+    // Off for good: what would have left is told why it stays.
+    if zero.died || (zero.off.is_some() && (from_zero || (replicas.decided == 1 && zero.idle.is_some()))) {
+        return Some(Reason::SignalDiesAtZero);
+    }
+    let blind = zero.blind.is_some() || replicas.raised_by_loss;
+    from_zero.then_some(if blind { Reason::SignalsStale } else { Reason::WokenByDemand })
+}
+
+/// Whether the calendar asks for more than anything else, and for as many as are decided.
+fn scheduled(facts: &Facts) -> bool {
+    let Facts { replicas, calendar, .. } = facts;
+    let needed = replicas.needed.unwrap_or(replicas.decided);
+    calendar.floor() == replicas.decided && needed < replicas.decided
+}
+
 /// What the count rests on while nothing else is to be told.
 fn steady(facts: &Facts) -> Reason {
     if facts.plan.backlog_binds || facts.plan.backlog.is_some_and(|b| b.stalled.is_some()) {
@@ -203,11 +235,11 @@ fn record(facts: &Facts) -> Explain {
         explain.alternatives = alternatives(facts, capacity);
     }
     if replicas.needed.is_some_and(|n| n < replicas.decided) && replicas.decided > 0 {
-        let idle = facts.memory.counters.idle_of(replicas.decided);
+        let (idle, hold) = sentence::idle_and_hold(facts);
         explain.hold = Some(Hold {
             replica: Replicas(replicas.decided),
             idle_seconds: Seconds(idle.round()),
-            seconds_left: Seconds((facts.hold - idle).max(0.0).round()),
+            seconds_left: Seconds((hold - idle).max(0.0).round()),
         });
     }
     explain.size = sizes.leader.filter(|l| !l.taken).map(|l| SizeRegret {
@@ -215,6 +247,7 @@ fn record(facts: &Facts) -> Explain {
         regret_dollars: tidy(l.regret),
         threshold_dollars: tidy(l.threshold),
     });
+    explain.schedules = facts.calendar.record();
     explain.signals = facts.signals.report(facts.policy, facts.snapshot);
     explain.held_back_by = sentence::held_back_by(facts).into_iter().map(cut).collect();
     explain.limited = sentence::limit(facts).map(cut);

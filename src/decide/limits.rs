@@ -58,6 +58,11 @@ pub(super) enum Limit {
         /// The count that is wanted.
         wanted: u32,
     },
+    /// The floor of a schedule.
+    Scheduled {
+        /// Fewest replicas.
+        floor: u32,
+    },
     /// The namespace's quota.
     Quota {
         /// What is left of what runs out first.
@@ -92,6 +97,7 @@ impl Limit {
         match self {
             Self::Max { .. } => Reason::LimitedByMax,
             Self::Min { .. } => Reason::LimitedByMin,
+            Self::Scheduled { .. } => Reason::ScheduledMinimum,
             Self::Quota { .. } => Reason::LimitedByQuota,
             Self::GrowthWaits | Self::Growth | Self::Shrinking => Reason::LimitedByBehavior,
         }
@@ -107,6 +113,7 @@ impl Limit {
             }
             Self::Max { wanted, .. } => format!("needs {wanted}, max is {max}"),
             Self::Min { wanted } => format!("needs {wanted}, min is {min}"),
+            Self::Scheduled { floor } => format!("a schedule asks for at least {floor}"),
             Self::Quota { left, fits, wanted } => {
                 let left = match left {
                     Left::Cores(cores) => super::words::cores_unit(cores),
@@ -256,9 +263,11 @@ pub(super) struct Wish {
     pub(super) k: f64,
     /// Demand planned for.
     pub(super) planned: f64,
+    /// The floor of a schedule; 0: none.
+    pub(super) scheduled: u32,
 }
 
-/// (fewest, most) replicas; zero is not a count that is decided.
+/// (fewest, most) replicas while there is work.
 pub(super) fn bounds(policy: &Policy) -> (u32, u32) {
     let max = policy.replicas.max.0.max(1);
     (policy.replicas.min.0.clamp(1, max), max)
@@ -267,6 +276,7 @@ pub(super) fn bounds(policy: &Policy) -> (u32, u32) {
 /// Applies quota, `behavior`, and the bounds, in this order: the bounds are an order and win.
 pub(super) fn apply(wish: &Wish, snapshot: &Snapshot, policy: &Policy, events: &mut Events) -> Limited {
     let (min, max) = bounds(policy);
+    let min = if policy.may_sleep() { 0 } else { min };
     let mut limited = Limited { replicas: wish.wanted, by: None };
     by_behavior(&mut limited, wish, policy, events);
     by_quota(&mut limited, wish, snapshot);
@@ -274,6 +284,9 @@ pub(super) fn apply(wish: &Wish, snapshot: &Snapshot, policy: &Policy, events: &
         // What a stricter limit has already cut is told by the stricter one.
         let missing = (wish.planned - f64::from(max) * wish.k).max(0.0);
         limited = Limited { replicas: max, by: Some(Limit::Max { wanted: wish.wanted, missing }) };
+    } else if limited.replicas < wish.scheduled.min(max) && wish.scheduled > min {
+        let floor = wish.scheduled.min(max);
+        limited = Limited { replicas: floor, by: Some(Limit::Scheduled { floor }) };
     } else if limited.replicas < min {
         limited = Limited { replicas: min, by: Some(Limit::Min { wanted: wish.wanted }) };
     }

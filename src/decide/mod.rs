@@ -13,6 +13,8 @@
 //! | `price` | what pods and missing cores cost |
 //! | `replicas` | counters that say how many replicas are worth their price |
 //! | `saturation` | the floor: never hold while saturated |
+//! | `zero` | when the last replica leaves, and what brings it back |
+//! | `schedule` | floors that return with the calendar |
 //! | `limits` | bounds, quota, `behavior` |
 //! | `size`, `vertical`, `boost` | the size of a pod: chosen slowly, trimmed and boosted meanwhile |
 //! | `memory`, `containers` | memory, and complete requests and limits |
@@ -41,6 +43,7 @@ mod queue;
 mod replicas;
 mod sample;
 mod saturation;
+mod schedule;
 mod sentence;
 mod size;
 mod snapshot;
@@ -50,6 +53,7 @@ mod vertical;
 mod waits;
 mod warm;
 mod words;
+mod zero;
 
 pub use decision::*;
 pub use snapshot::*;
@@ -70,17 +74,30 @@ pub const CONTRACT_VERSION: u32 = 0;
 /// snapshot makes it panic.
 #[must_use]
 pub fn decide(snapshot: &Snapshot, policy: &Policy, memory: &mut Memory, now: jiff::Timestamp) -> Decision {
-    let sample = Sample::read(snapshot, &mut memory.clock, now);
-    let signals = stale::judge(snapshot, policy, &sample, &mut memory.trust);
-    if sample.spec == 0 {
+    let (sample, signals, zero) = look(snapshot, policy, memory, now);
+    if zero.theirs {
         return explain::at_zero(snapshot, policy, &signals);
     }
-    let answer = reckon(snapshot, policy, memory, sample, signals);
+    let answer = reckon(snapshot, policy, memory, sample, signals, zero);
     tell(snapshot, policy, memory, &answer)
 }
 
+/// What is seen, as plain numbers and judged, and what zero makes of it.
+fn look(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    memory: &mut Memory,
+    now: jiff::Timestamp,
+) -> (Sample, stale::Signals, zero::Verdict) {
+    let sample = Sample::read(snapshot, &mut memory.clock, now);
+    let signals = stale::judge(snapshot, policy, &sample, &mut memory.trust);
+    let writer = snapshot.replicas.last_writer.as_deref();
+    let zero = memory.zero.observe(&sample, policy, &signals, memory.counters.decided, writer);
+    (sample, signals, zero)
+}
+
 /// The numbers of a decision, before anybody puts them into words.
-struct Answer {
+struct Answer<'a> {
     sample: Sample,
     signals: stale::Signals,
     plan: plan::Plan,
@@ -90,35 +107,47 @@ struct Answer {
     sizes: plan::Sizes,
     /// Idle seconds after which a replica leaves.
     hold: f64,
+    zero: zero::Verdict,
+    calendar: schedule::Calendar<'a>,
 }
 
 /// The hot path: from plain numbers to the numbers that are decided. On a steady tick it asks for no memory.
-fn reckon(
+fn reckon<'a>(
     snapshot: &Snapshot,
-    policy: &Policy,
+    policy: &'a Policy,
     memory: &mut Memory,
     sample: Sample,
     signals: stale::Signals,
-) -> Answer {
+    zero: zero::Verdict,
+) -> Answer<'a> {
+    let calendar = schedule::Calendar::of(policy, sample::timestamp(sample.t));
     memory.demand.learn(&sample, &signals, &policy.tuning);
-    let plan = plan::plan(snapshot, policy, &sample, &signals, memory);
+    let plan = plan::plan(snapshot, policy, &sample, &signals, memory, zero.idle);
 
     let saturation = plan::saturation(policy, &sample, &signals, &plan, memory);
-    let hold = sample.hold(plan::hold(policy, &plan));
+    let hold = sample.hold(plan::hold(policy, &plan, &sample, memory));
     let foreign = memory.foreign.observe(&sample, policy, snapshot.replicas.last_writer.as_deref(), hold);
     memory.events.observe(sample.spec);
     let tick = plan::Tick { sample: &sample, signals: &signals };
     let relief = plan::relieve(snapshot, policy, &tick, &saturation, &plan, memory);
-    let asked = plan::Asked { plan: &plan, saturation: &saturation, foreign: &foreign, hold, relief };
+    let asked = plan::Asked {
+        plan: &plan,
+        saturation: &saturation,
+        foreign: &foreign,
+        hold,
+        relief,
+        zero: &zero,
+        calendar: &calendar,
+    };
     let replicas = plan::replicas(snapshot, policy, &tick, memory, &asked);
 
     let sizes = plan::sizes(snapshot, policy, &sample, &signals, memory, &plan, &saturation, &replicas);
     plan::correct(policy, &sample, &signals, &plan, &saturation, memory);
-    Answer { sample, signals, plan, saturation, foreign, replicas, sizes, hold }
+    Answer { sample, signals, plan, saturation, foreign, replicas, sizes, hold, zero, calendar }
 }
 
 /// Puts an answer into words.
-fn tell(snapshot: &Snapshot, policy: &Policy, memory: &Memory, answer: &Answer) -> Decision {
+fn tell(snapshot: &Snapshot, policy: &Policy, memory: &Memory, answer: &Answer<'_>) -> Decision {
     explain::decision(&Facts {
         snapshot,
         policy,
@@ -130,6 +159,8 @@ fn tell(snapshot: &Snapshot, policy: &Policy, memory: &Memory, answer: &Answer) 
         replicas: &answer.replicas,
         sizes: &answer.sizes,
         hold: answer.hold,
+        zero: &answer.zero,
+        calendar: &answer.calendar,
         memory,
     })
 }

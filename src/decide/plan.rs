@@ -10,14 +10,16 @@ use super::{
     limits::{self, Limited, Wish},
     memory::Change,
     price::Price,
-    queue::Backlog,
+    queue::{Backlog, Basis, Workers},
     replicas::Step,
     sample::{Few, Sample},
     saturation::{Cause, Saturation, Shortage},
+    schedule::Calendar,
     size::{self, Choice, Leader},
     stale::{Judged, Signals},
     state::Memory,
     vertical::Look,
+    zero,
 };
 use crate::{
     policy::Policy,
@@ -26,6 +28,8 @@ use crate::{
 
 /// Trims per day from which waiting is cheap: one in 20 minutes.
 const MANY_TRIMS: u32 = 72;
+/// A queue's workers that have not grown after this are reckoned as they are: a resize in place takes 5 to 15 s.
+const GROW_PATIENCE: f64 = 45.0;
 /// A resize that is not seen after this is not coming, seconds.
 const RESIZE_PATIENCE: f64 = 120.0;
 /// Size reckoned with while nothing is known about the CPU of a pod, cores.
@@ -61,6 +65,8 @@ pub(super) struct Plan {
     pub(super) planned: f64,
     /// Work that must be carried now.
     pub(super) must: f64,
+    /// Work that pods are to carry meanwhile by growing in place, until what waits is done.
+    pub(super) meanwhile: f64,
     /// The backlog asks for more than anything else.
     pub(super) backlog_binds: bool,
 }
@@ -91,6 +97,7 @@ pub(super) fn plan(
     sample: &Sample,
     signals: &Signals,
     memory: &mut Memory,
+    idle: Option<f64>,
 ) -> Plan {
     let mut pod = self::pod(snapshot, policy, sample, memory);
     let demand = memory.demand.estimate(sample, signals, &policy.tuning);
@@ -98,32 +105,55 @@ pub(super) fn plan(
     let reckoned = demand.unwrap_or(nothing);
     let imbalance = memory.demand.imbalance;
     let capacity = Capacity::of_tick(policy, &reckoned, imbalance, &mut memory.capacity);
-    memory.queue.learn(sample, signals, reckoned.idle);
+    memory.queue.learn(sample, signals);
     if let Some(larger) = outgrown(snapshot, policy, sample, signals, &capacity, pod, reckoned.cores) {
         memory.counters.rescale(capacity.of(larger) / capacity.of(pod.size));
         memory.vertical.resize(larger, sample.t);
         memory.sizes.clear();
         pod.size = larger;
     }
-    let backlog = memory.queue.plan(sample, signals, policy, &capacity, pod.size);
     let k = capacity.of(pod.size);
+    let price = Price::of(policy);
+    let only_backlog = capacity.mode == Mode::Backlog;
+    let workers = Workers {
+        size: pod.size,
+        grown: if only_backlog { growable(snapshot, policy, sample, memory, pod) } else { pod.size },
+        keep_warm: zero::keep(policy, sample, (price.pod(pod.size, pod.gib), price.shortage(), k), &memory.zero),
+        idle,
+    };
+    let backlog = memory.queue.plan(sample, signals, policy, &workers);
     // Waiting work is the only objective: what it asks for replaces utilization while its signal can be used.
-    let by_cpu = if capacity.mode == Mode::Backlog && backlog.is_some() { 0.0 } else { reckoned.cores };
-    let by_backlog = backlog.map_or(0.0, |b| b.cores * k / b.k);
+    let by_cpu = if only_backlog && backlog.is_some() { 0.0 } else { reckoned.cores };
+    let by_backlog = backlog.map_or(0.0, |b| if only_backlog { b.steady } else { b.cores } * k / b.k);
     let raw = by_cpu * (1.0 + capacity.headroom);
     // A pod whose raise was refused counts with the size it has.
     let refused = lacking(policy, sample, memory, &capacity, k);
     let backlog_binds = by_backlog > raw;
     Plan {
         pod,
-        price: Price::of(policy),
+        price,
         demand,
         backlog,
         k,
         planned: raw.max(by_backlog) + refused,
         must: by_cpu.max(by_backlog) + refused,
+        meanwhile: backlog.filter(|_| only_backlog).map_or(0.0, |b| b.cores * k / b.k),
         backlog_binds,
         capacity: (demand.is_some() || backlog.is_some()).then_some(capacity),
+    }
+}
+
+/// The size that a queue's workers can have while there is much to do: what they have after they were asked to grow.
+fn growable(snapshot: &Snapshot, policy: &Policy, sample: &Sample, memory: &Memory, pod: Pod) -> f64 {
+    if !super::vertical::resizable(policy) || pod.template <= 0.0 {
+        return pod.size;
+    }
+    let most = containers::fit(snapshot, policy, pod.template, policy.tuning.boost * pod.size).max(pod.size);
+    match memory.vertical.boosted() {
+        Some((size, since)) if sample.t - since > GROW_PATIENCE && sample.running.is_some_and(|r| r < 0.95 * size) => {
+            sample.running.unwrap_or(pod.size).clamp(pod.size, most)
+        }
+        _ => most,
     }
 }
 
@@ -176,7 +206,11 @@ pub(super) fn saturation(
     memory: &mut Memory,
 ) -> Saturation {
     let backlog_is_the_objective = plan.capacity.as_ref().is_some_and(|c| c.mode == Mode::Backlog);
-    let met = plan.backlog.filter(|_| backlog_is_the_objective).is_some_and(|b| f64::from(b.replicas) <= sample.ready);
+    // Busy workers are no shortage where the work of an item is known: what they leave undone is seen in the queue.
+    let met = plan
+        .backlog
+        .filter(|_| backlog_is_the_objective)
+        .is_some_and(|b| b.basis != Basis::Prior || f64::from(b.replicas) <= sample.ready);
     let shortage = Shortage {
         violation: Feedback::violation(policy, signals),
         saturation_signal: signals.saturation,
@@ -204,12 +238,12 @@ pub(super) fn relieve(
 }
 
 /// Idle seconds after which a replica leaves.
-pub(super) fn hold(policy: &Policy, plan: &Plan) -> f64 {
+pub(super) fn hold(policy: &Policy, plan: &Plan, sample: &Sample, memory: &Memory) -> f64 {
     if let Some(given) = policy.behavior.scale_down.as_ref().and_then(|d| d.stabilization) {
         return super::arith::sane(given.0).unwrap_or(policy.tuning.hold_plain).min(3600.0);
     }
     match plan.capacity.as_ref().map(|c| (c.mode, c.sizes_managed)) {
-        Some((Mode::Backlog, _)) => policy.tuning.hold_backlog,
+        Some((Mode::Backlog, _)) => zero::keep_worker(sample, &memory.zero),
         Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day >= MANY_TRIMS => policy.tuning.hold_trimmed,
         Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day > 0 => policy.tuning.hold_some_trims,
         _ => policy.tuning.hold_plain,
@@ -236,6 +270,10 @@ pub(super) struct Asked<'a> {
     pub(super) hold: f64,
     /// What larger pods do against a shortage.
     pub(super) relief: Relief,
+    /// Zero.
+    pub(super) zero: &'a zero::Verdict,
+    /// Schedules.
+    pub(super) calendar: &'a Calendar<'a>,
 }
 
 /// The count and how it came about.
@@ -255,6 +293,8 @@ pub(super) struct Count {
     pub(super) relieved: bool,
     /// The limit that binds.
     pub(super) limited: Limited,
+    /// The last replica: how long there has been no work for it, and how long it is kept without.
+    pub(super) last: Option<(f64, f64)>,
 }
 
 /// Decides the count.
@@ -272,6 +312,7 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
             raised_by_loss: false,
             relieved: false,
             limited,
+            last: None,
         };
     }
     let current = memory.counters.decided.filter(|_| !asked.foreign.wrote).unwrap_or(spec);
@@ -288,6 +329,7 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
         must: if plan.must <= asked.relief.covers { 0.0 } else { plan.must },
         hold: asked.hold,
     };
+    memory.counters.keep(asked.calendar.floor());
     let model = if plan.is_known() { memory.counters.step(&step, current) } else { current };
     let model = tolerate(policy, plan, current, model);
     let may_shrink = !blocked
@@ -310,6 +352,15 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     let raised_by_loss = lost.is_some_and(|l| l.min_replicas.0 > wanted);
     wanted = lost.map_or(wanted, |l| wanted.max(l.min_replicas.0));
 
+    let last = (plan.price.pod(plan.pod.size, plan.pod.gib), plan.price.shortage(), plan.k);
+    let keep = policy.may_sleep().then(|| zero::keep(policy, sample, last, &memory.zero));
+    let asleep = asked.zero.asleep && !asked.foreign.wrote;
+    let tired = may_shrink && asked.foreign.floor.is_none() && asked.calendar.floor() == 0;
+    wanted = keep.map_or(wanted, |keep| asked.zero.count(asleep, wanted, current, tired.then_some(keep)));
+    if asked.zero.blind.is_some() {
+        wanted = wanted.max(1);
+    }
+
     let base = if policy.mode == crate::policy::Mode::Auto { spec } else { current };
     let wish = Wish {
         t: sample.t,
@@ -319,14 +370,17 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
         pod_bytes: plan.pod.gib * (1_u64 << 30) as f64,
         k: plan.k,
         planned: plan.planned,
+        scheduled: asked.calendar.floor(),
     };
     let limited = limits::apply(&wish, snapshot, policy, &mut memory.events);
     let decided = limited.replicas;
     memory.counters.settle(current, decided, asked.hold);
     memory.events.decided(sample.t, policy.mode, base, decided);
     memory.foreign.decided(decided);
+    memory.zero.decided(sample.t, decided, plan.must);
     let needed = plan.is_known().then(|| step.worth(step.planned));
-    Count { current, needed, model, decided, raised_by_loss, relieved: asked.relief.waits, limited }
+    let last = (decided == 1 && asked.zero.may).then_some(asked.zero.idle.zip(keep)).flatten();
+    Count { current, needed, model, decided, raised_by_loss, relieved: asked.relief.waits, limited, last }
 }
 
 /// Deadbands: shrinking by less than `scaleDown.tolerance` is not worth it; growth waits for a tolerance only where the
@@ -378,7 +432,7 @@ pub(super) fn sizes(
     let mut asked = memory.vertical.asked().unwrap_or(plan.pod.size);
     let mut boost = None;
     if let (Some(capacity), true) = (&plan.capacity, template > 0.0) {
-        let demand = plan.must;
+        let demand = plan.must.max(plan.meanwhile);
         leader = regret(policy, sample, memory, plan, count, frozen, &fit);
         let peak = memory.demand.demand_peak;
         let admissible = |r: f64| {
@@ -441,7 +495,7 @@ fn regret(
         t: sample.t,
         uptime: sample.uptime,
         lead: sample.lead,
-        hold: self::hold(policy, plan),
+        hold: self::hold(policy, plan, sample, memory),
         size: plan.pod.size,
         replicas: count.decided,
         gib: plan.pod.gib,

@@ -115,6 +115,12 @@ impl Counters {
         self.decided = Some(to);
     }
 
+    /// So many replicas are wanted, whatever they do: they are not idle.
+    pub(super) fn keep(&mut self, wanted: u32) {
+        let counters = (wanted / self.group.max(1)) as usize;
+        self.idle.iter_mut().take(counters).for_each(|idle| *idle = 0.0);
+    }
+
     /// Idle seconds of a replica (from 1).
     pub(super) fn idle_of(&self, replica: u32) -> f64 {
         let index = (replica.saturating_sub(1) / self.group.max(1)) as usize;

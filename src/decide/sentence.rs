@@ -9,6 +9,7 @@ use super::{
     saturation::Cause,
     stale::Block,
     words,
+    zero::Woken,
 };
 use crate::units::Bytes;
 
@@ -36,6 +37,10 @@ pub(super) fn of(reason: Reason, facts: &Facts) -> String {
             format!("no CPU usage and no signal seen yet: {} held", words::replicas(facts.replicas.decided))
         }
         Reason::ScaledToZero => "replicas is 0, set by somebody else: left at 0 until it is raised".to_owned(),
+        Reason::IdleToZero => released(facts),
+        Reason::WokenByDemand => woken(facts),
+        Reason::SignalDiesAtZero => dies_at_zero(facts),
+        Reason::ScheduledMinimum => scheduled(facts),
         Reason::RivalWrites => {
             let who = facts.memory.foreign.describe();
             format!("{who}: not shrinking, growing if needed (spec.onRival: Floor)")
@@ -104,11 +109,7 @@ fn describe(cause: Cause, facts: &Facts) -> String {
 
 fn backlog(facts: &Facts, b: &Backlog) -> String {
     let n = facts.replicas.decided;
-    let items = if b.waiting < 1.5 && b.waiting >= 0.5 {
-        "1 item waits".to_owned()
-    } else {
-        format!("{} items wait", words::thousands(b.waiting))
-    };
+    let items = words::items_wait(b.waiting);
     let target = words::duration(b.target);
     if let Some(floor) = b.stalled.filter(|f| *f >= n) {
         return format!(
@@ -124,14 +125,16 @@ fn backlog(facts: &Facts, b: &Backlog) -> String {
         );
     }
     let verb = if n == 1 { "drains" } else { "drain" };
-    let first = b.drain_seconds(n).map_or_else(
+    let size = facts.sizes.boost.as_ref().map_or(facts.sizes.asked, |boost| boost.1);
+    let k = facts.memory.queue.carries(size);
+    let first = b.drain_seconds(n, k).map_or_else(
         || format!("{} cannot drain them", words::replicas(n)),
         |s| format!("{} {verb} them in {} (target {target})", words::replicas(n), words::duration(s)),
     );
     let fewer = match n.checked_sub(1).filter(|m| *m > 0) {
         None => String::new(),
         Some(m) => b
-            .drain_seconds(m)
+            .drain_seconds(m, k)
             .map_or_else(|| format!(", {m} never would"), |s| format!(", {m} would take {}", words::duration(s))),
     };
     format!("{items}; {first}{fewer}")
@@ -175,13 +178,58 @@ fn holding(facts: &Facts) -> String {
     if facts.foreign.floor == Some(n) {
         return format!("replicas was raised to {n} by somebody else: kept for {}", words::duration(facts.hold));
     }
-    let idle = facts.memory.counters.idle_of(n).round();
-    let left = (facts.hold - idle).max(0.0).round();
+    let (idle, hold) = idle_and_hold(facts);
+    let (idle, left) = (idle.round(), (hold - idle).max(0.0).round());
     format!(
         "replica {n} has been idle for {}; it leaves in {} if demand stays",
         words::duration(idle),
         words::duration(left)
     )
+}
+
+/// How long the last of the replicas has been idle, and how long it may be.
+pub(super) fn idle_and_hold(facts: &Facts) -> (f64, f64) {
+    let of_counter = (facts.memory.counters.idle_of(facts.replicas.decided), facts.hold);
+    facts.replicas.last.unwrap_or(of_counter)
+}
+
+fn released(facts: &Facts) -> String {
+    let idle = words::duration(facts.zero.idle.unwrap_or(0.0));
+    if facts.replicas.current == 0 {
+        return format!("no work for {idle}: at zero, the first item wakes it");
+    }
+    match facts.zero.lasts_on {
+        Some(more) => format!(
+            "no work for {idle}; gaps this long last {} more in 9 of 10 cases: last replica released, the first item wakes it",
+            words::duration(more)
+        ),
+        None => format!("no work for {idle}: last replica released, the first item wakes it"),
+    }
+}
+
+fn woken(facts: &Facts) -> String {
+    let what = match facts.zero.woken {
+        Some(Woken::Items(waiting)) => words::items_wait(waiting),
+        Some(Woken::Signal { index, value }) => {
+            let name = facts.policy.signals.get(index).map_or("-", |s| s.name.as_str());
+            format!("`{name}` is {}", words::cores(value))
+        }
+        None => "replicas are needed".to_owned(),
+    };
+    format!("{what}: 0 → {}", facts.replicas.decided)
+}
+
+fn dies_at_zero(facts: &Facts) -> String {
+    let why = facts.zero.off.as_deref().unwrap_or("a signal vanished with the last pod");
+    let n = words::replicas(facts.replicas.decided);
+    let verb = if facts.replicas.current == 0 { "back to" } else { "kept at" };
+    format!("{why}: {verb} {n}, zero is off until the policy's spec changes")
+}
+
+fn scheduled(facts: &Facts) -> String {
+    let Some(floor) = &facts.calendar.now else { return demand(facts) };
+    let needed = facts.replicas.needed.map_or_else(String::new, |n| format!("; {n} needed now"));
+    format!("schedule `{}` asks for {}{needed}", floor.cron(), floor.words())
 }
 
 fn size(facts: &Facts) -> String {
@@ -244,6 +292,9 @@ fn boosted(facts: &Facts) -> String {
 }
 
 fn stale(facts: &Facts) -> String {
+    if let Some(blind) = &facts.zero.blind {
+        return format!("{blind}: {} until it is back", words::replicas(facts.replicas.decided));
+    }
     let why = facts.signals.blocked_by.first();
     let why = why.map_or_else(|| "signals are missing".to_owned(), |b| blocked(b, facts));
     let n = words::replicas(facts.replicas.decided);
@@ -293,10 +344,16 @@ pub(super) fn unreachable(facts: &Facts) -> Option<String> {
             words::percent(1.0 - latency.objective)
         ));
     }
-    let backlog = facts.plan.backlog.filter(|b| b.unreachable)?;
+    let backlog = facts.plan.backlog?;
+    let warm = backlog.warm?;
+    let kept = if warm > 0 {
+        format!("{} kept warm for bursts", words::replicas(warm))
+    } else {
+        "a burst finds no pods".to_owned()
+    };
     Some(format!(
-        "new pods serve after {}, items are to be done within {}: what waits now will be late; more replicas.min keeps pods ready",
-        words::duration(facts.sample.lead),
+        "new pods work after {}, items are to be done within {}: scaling comes too late; {kept}",
+        words::duration(super::queue::lead(facts.sample)),
         words::duration(backlog.target)
     ))
 }
@@ -321,6 +378,9 @@ pub(super) fn held_back_by(facts: &Facts) -> Vec<String> {
     }
     if facts.foreign.rival {
         held.push(facts.memory.foreign.describe());
+    }
+    if let Some(off) = &facts.zero.off {
+        held.push(format!("{off}: zero is off"));
     }
     if let Some(n) = facts.foreign.floor.filter(|n| *n >= facts.replicas.decided) {
         held.push(format!("replicas was raised to {n} by somebody else"));

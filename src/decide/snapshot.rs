@@ -245,4 +245,7 @@ pub struct Reading {
     /// What is wrong with it, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Whether the source could not be asked: an error, not an answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
 }

@@ -90,7 +90,7 @@ enum Note {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Verdict {
     /// Its place in the policy.
-    index: usize,
+    pub(super) index: usize,
     /// Role.
     pub(super) role: Role,
     /// Value, when there is one.
@@ -109,6 +109,8 @@ pub(super) struct Judged {
     pub(super) verdict: Verdict,
     /// Share over the target, Latency only.
     pub(super) violation: Option<f64>,
+    /// The source could not be asked.
+    pub(super) failed: bool,
 }
 
 /// What forbids shrinking.
@@ -181,7 +183,7 @@ pub(super) struct Signals {
     /// The fullest Saturation signal.
     pub(super) saturation: Option<f64>,
     /// All of them, in the order of the policy.
-    all: SmallVec<[Judged; INLINE_SIGNALS]>,
+    pub(super) all: SmallVec<[Judged; INLINE_SIGNALS]>,
     /// Why nothing may shrink; empty: nothing forbids it.
     pub(super) blocked_by: SmallVec<[Block; INLINE_SIGNALS]>,
     /// Seconds since demand can no longer be known.
@@ -209,6 +211,13 @@ pub(super) fn judge(snapshot: &Snapshot, policy: &Policy, sample: &Sample, trust
             }
         }
     }
+    if sample.spec == 0 && sample.ready == 0.0 {
+        // What only pods tell is not expected while there are none.
+        let with_pods = policy.signals.iter().map(|s| s.role == Role::Demand && !s.survives_zero);
+        for (judged, _) in all.iter_mut().zip(with_pods).filter(|(judged, with_pods)| *with_pods && judged.blocks()) {
+            judged.verdict.state = SignalState::Idle;
+        }
+    }
     let mut signals = Signals::default();
     for judged in &all {
         if judged.blocks() {
@@ -232,7 +241,8 @@ pub(super) fn judge(snapshot: &Snapshot, policy: &Policy, sample: &Sample, trust
 
 /// Demand is lost while nothing that measures it may be used.
 fn note_loss(signals: &mut Signals, sample: &Sample, trust: &mut Trust) {
-    let measured = |j: &Option<Judged>| j.as_ref().map(|j| j.usable().is_some());
+    let measured =
+        |j: &Option<Judged>| j.as_ref().map(|j| j.usable().is_some() || j.verdict.state == SignalState::Idle);
     let usage = sample.usage.is_some() || sample.usage_state == UsageState::Idle;
     let parts = [measured(&signals.demand), measured(&signals.backlog), Some(usage)];
     if sample.usage.is_some() || parts[..2].iter().flatten().any(|known| *known) {
@@ -278,7 +288,7 @@ fn judge_one(index: usize, signal: &Signal, reading: &Reading, late_by: f64) -> 
         _ => Note::None,
     };
     let verdict = Verdict { index, role: signal.role, value, age_seconds: age.map(Seconds), state, note };
-    Judged { verdict, violation }
+    Judged { verdict, violation, failed: reading.failed }
 }
 
 impl Verdict {

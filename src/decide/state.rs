@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::{
-    capacity, demand, foreign, limits, memory::Peaks, queue, replicas, sample, saturation, size, stale, vertical,
+    capacity, demand, foreign, limits, memory::Peaks, queue, replicas, sample, saturation, size, stale, vertical, zero,
 };
 
 /// Layout of [`Memory`]; a memory of another version is forgotten, never misread. Every change of what a term keeps
@@ -47,6 +47,8 @@ pub struct Memory {
     pub(super) sizes: size::Regrets,
     /// Nominal and asked size, boost.
     pub(super) vertical: vertical::Vertical,
+    /// Idle gaps, and a zero that is ours.
+    pub(super) zero: zero::Zero,
     /// Memory peaks by container.
     pub(super) peaks: BTreeMap<String, Peaks>,
 }

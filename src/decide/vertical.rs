@@ -10,7 +10,10 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::{capacity::Capacity, sample::Sample};
+use super::{
+    capacity::{Capacity, Mode},
+    sample::Sample,
+};
 use crate::{
     policy::{Policy, ResizeStrategy},
     units::maths,
@@ -110,6 +113,11 @@ impl Vertical {
         self.asked
     }
 
+    /// The larger size that running pods were asked to have, and since when.
+    pub(super) fn boosted(&self) -> Option<(f64, f64)> {
+        self.boost
+    }
+
     /// Another nominal size was chosen.
     pub(super) fn resize(&mut self, size: f64, t: f64) {
         self.ask(size, size, t);
@@ -135,7 +143,8 @@ impl Vertical {
         let alone = !look.policy.levers.replicas;
         let trims = look.policy.resize.trims_per_pod_per_day;
         self.refill(look.sample.dt, trims);
-        let may = resizable(look.policy) && (look.capacity.sizes_managed || alone);
+        let waits = look.capacity.mode == Mode::Backlog;
+        let may = resizable(look.policy) && (look.capacity.sizes_managed || alone || waits);
         if !may || self.boost.is_some() {
             return asked;
         }

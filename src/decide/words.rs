@@ -75,6 +75,11 @@ pub(super) fn replicas(n: u32) -> String {
     if n == 1 { "1 replica".to_owned() } else { format!("{n} replicas") }
 }
 
+/// `1 item waits`, `2,140 items wait`.
+pub(super) fn items_wait(items: f64) -> String {
+    if items < 1.5 && items > 0.0 { "1 item waits".to_owned() } else { format!("{} items wait", thousands(items)) }
+}
+
 /// The clock time of an instant in UTC: `12:44`.
 pub(super) fn clock(unix_seconds: f64) -> String {
     let at = super::sample::timestamp(unix_seconds);

@@ -12,10 +12,13 @@ use serde::{Deserialize, Serialize};
 
 mod compile;
 mod problem;
+mod schedule;
 mod tuning;
 
+pub(crate) use compile::wakes;
 pub use compile::{compile, parse_duration};
 pub use problem::{Problem, ProblemKind};
+pub use schedule::Schedule;
 pub use tuning::Tuning;
 
 pub use crate::api::{Limits, Mode, OnAbsent, OnRival, Preference, Role, SelectPolicy};
@@ -202,6 +205,14 @@ pub struct Signal {
     pub survives_zero: bool,
 }
 
+impl Signal {
+    /// Whether it wakes a workload without pods: work that arrives or waits, measured without pods.
+    #[must_use]
+    pub fn wakes(&self) -> bool {
+        self.survives_zero && matches!(self.role, Role::Demand | Role::Backlog)
+    }
+}
+
 /// A rate limit, as in HPA `autoscaling/v2`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RateLimit {
@@ -317,6 +328,9 @@ pub struct Policy {
     pub behavior: Behavior,
     /// Limits of resizing.
     pub resize: ResizeRules,
+    /// Floors that return with the calendar.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
     /// Floor after signal loss.
     pub on_signal_loss: Option<SignalLoss>,
     /// Answer to a rival.
@@ -333,5 +347,16 @@ impl Policy {
     #[must_use]
     pub fn signal_of(&self, role: Role) -> Option<&Signal> {
         self.signals.iter().find(|s| s.role == role)
+    }
+
+    /// Signals by which a workload without pods is woken: work that arrives or waits, measured without pods.
+    pub fn waking(&self) -> impl Iterator<Item = &Signal> {
+        self.signals.iter().filter(|s| s.wakes())
+    }
+
+    /// Whether the count may go to zero: it is asked for, the count is ours, and something wakes the workload again.
+    #[must_use]
+    pub fn may_sleep(&self) -> bool {
+        self.replicas.min == Replicas(0) && self.levers.replicas && self.waking().next().is_some()
     }
 }

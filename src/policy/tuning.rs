@@ -36,8 +36,6 @@ pub struct Tuning {
     pub hold_some_trims: f64,
     /// … when they do not.
     pub hold_plain: f64,
-    /// … of a queue's workers.
-    pub hold_backlog: f64,
     /// Seconds of the present cost that another size must have saved before it is taken.
     pub resize_after: f64,
     /// Half-life of what another size would have saved.
@@ -75,7 +73,6 @@ impl Default for Tuning {
             hold_trimmed: 2700.0,
             hold_some_trims: 900.0,
             hold_plain: 600.0,
-            hold_backlog: 120.0,
             resize_after: 600.0,
             regret_half_life: 172_800.0,
             peak_margin: 1.3,

@@ -88,14 +88,17 @@ pub struct Record {
 }
 
 /// All reasons, in the order of the page's legend.
-pub(super) const REASONS: [Reason; 20] = [
+pub(super) const REASONS: [Reason; 24] = [
     Reason::CpuDemand,
     Reason::BacklogDeadline,
     Reason::LatencyObjective,
+    Reason::WokenByDemand,
     Reason::HoldingForDemand,
     Reason::RolloutInProgress,
     Reason::LimitedByMin,
+    Reason::ScheduledMinimum,
     Reason::ScaledToZero,
+    Reason::IdleToZero,
     Reason::SizeCheaper,
     Reason::MemoryPeak,
     Reason::BoostedMeanwhile,
@@ -108,6 +111,7 @@ pub(super) const REASONS: [Reason; 20] = [
     Reason::DownstreamBound,
     Reason::ObjectiveUnreachable,
     Reason::SignalsStale,
+    Reason::SignalDiesAtZero,
     Reason::WaitingForData,
 ];
 
@@ -115,8 +119,13 @@ pub(super) const REASONS: [Reason; 20] = [
 #[must_use]
 pub const fn meaning(reason: Reason) -> &'static str {
     match reason {
-        Reason::CpuDemand | Reason::BacklogDeadline | Reason::LatencyObjective => "demand",
-        Reason::HoldingForDemand | Reason::RolloutInProgress | Reason::LimitedByMin | Reason::ScaledToZero => "held",
+        Reason::CpuDemand | Reason::BacklogDeadline | Reason::LatencyObjective | Reason::WokenByDemand => "demand",
+        Reason::HoldingForDemand
+        | Reason::RolloutInProgress
+        | Reason::LimitedByMin
+        | Reason::ScaledToZero
+        | Reason::IdleToZero
+        | Reason::ScheduledMinimum => "held",
         Reason::SizeCheaper | Reason::MemoryPeak | Reason::BoostedMeanwhile => "size",
         Reason::Saturated
         | Reason::OutOfMemory
@@ -126,7 +135,7 @@ pub const fn meaning(reason: Reason) -> &'static str {
         | Reason::RivalWrites
         | Reason::DownstreamBound
         | Reason::ObjectiveUnreachable => "short",
-        Reason::SignalsStale | Reason::WaitingForData => "blind",
+        Reason::SignalsStale | Reason::WaitingForData | Reason::SignalDiesAtZero => "blind",
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{CHANGES, Change, Record, seconds_since, shape};
 use crate::{
-    decide::{Decision, SignalVerdict},
+    decide::{Decision, ScheduledFloor, SignalVerdict},
     policy::Role,
     units::{Bytes, Cores},
 };
@@ -31,6 +31,9 @@ pub(super) fn render(record: &Record, now: Option<Timestamp>) -> String {
     line(&mut text, &format!("  HELD BACK BY  {held}"));
     if let Some(limit) = &decision.explain.limited {
         line(&mut text, &format!("  LIMITED BY    {limit}"));
+    }
+    for floor in &decision.explain.schedules {
+        line(&mut text, &format!("  SCHEDULED     {}", scheduled(floor)));
     }
     if !record.changes.is_empty() {
         block(&mut text, &changes(&record.changes));
@@ -113,6 +116,16 @@ fn waiting(decision: &Decision) -> Option<String> {
     });
     let parts: Vec<_> = hold.into_iter().chain(size).collect();
     (!parts.is_empty()).then(|| parts.join(" · "))
+}
+
+/// `at least 10 replicas until 2026-02-03T17:00:00Z`
+fn scheduled(floor: &ScheduledFloor) -> String {
+    let ScheduledFloor { min_replicas, active, start, end } = floor;
+    let replicas = if min_replicas.0 == 1 { "replica" } else { "replicas" };
+    match active {
+        true => format!("at least {min_replicas} {replicas} until {end}"),
+        false => format!("at least {min_replicas} {replicas} from {start} to {end}"),
+    }
 }
 
 fn span(seconds: f64) -> String {

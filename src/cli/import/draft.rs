@@ -45,6 +45,11 @@ struct Metadata<'a> {
 }
 
 impl Draft {
+    /// Whether the count may be zero.
+    pub(super) fn sleeps(&self) -> bool {
+        self.spec.replicas.as_ref().is_some_and(|replicas| replicas.min == Some(0))
+    }
+
     /// A policy for a target, named after it.
     pub(super) fn new(object: &Object, target: api::TargetRef) -> Self {
         let spec = ScalingPolicySpec {

@@ -45,7 +45,20 @@ pub(super) fn take(draft: &mut Draft, object: &Object, item_seconds: Option<f64>
         let one = Trigger { object, path: format!("spec.triggers[{index}]"), value: trigger, item_seconds };
         one.take(draft, left);
     }
+    awake_without_signals(draft, object, left);
     hpa::without_target(draft, object, left);
+}
+
+/// Zero replicas need something that tells of work: where every such trigger was left, one replica stays.
+fn awake_without_signals(draft: &mut Draft, object: &Object, left: &mut Vec<Left>) {
+    if !draft.sleeps() || draft.spec.signals.iter().any(crate::policy::wakes) {
+        return;
+    }
+    if let Some(replicas) = &mut draft.spec.replicas {
+        replicas.min = Some(1);
+    }
+    let what = "is 0, and no trigger that wakes the workload was carried over: min is 1";
+    left.push(object.left("spec.minReplicaCount", what, "add a signal of waiting work, then set replicas.min to 0"));
 }
 
 /// The HPA that KEDA makes.
@@ -163,6 +176,8 @@ impl Trigger<'_> {
         let role = if is_rate { Role::Demand } else { Role::Backlog };
         let mut signal = self.signal(draft, role);
         signal.prometheus = Some(PrometheusSource { query });
+        // What KEDA wakes a workload by is measured while none of its pods runs.
+        signal.survives_zero = draft.sleeps().then_some(true);
         if self.text("ignoreNullValues").is_none_or(|text| text != "false") && role == Role::Backlog {
             // What KEDA does with an empty answer unless it is told otherwise.
             signal.on_absent = Some(api::OnAbsent::Zero);

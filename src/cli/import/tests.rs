@@ -136,3 +136,27 @@ fn no_field_is_dropped_in_silence() {
     assert!(said.iter().any(|s| s.contains("spec.metricz has no counterpart")), "{said:?}");
     assert!(said.iter().any(|s| s.contains("spec.behavior.scaleDown.speed has no counterpart")), "{said:?}");
 }
+
+const SCALED: &str = "
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: worker, namespace: shop}
+spec:
+  scaleTargetRef: {name: worker}
+  maxReplicaCount: 12
+  triggers:
+";
+
+#[test]
+fn what_wakes_a_workload_in_keda_wakes_it_here() {
+    let waiting = "    - {type: prometheus, metadata: {query: sum(waiting), threshold: '5'}}\n";
+    let outcome = import(&files(&[&format!("{SCALED}{waiting}")]), None).unwrap();
+    let policy = &policies(&outcome.policies)[0];
+    assert!(policy.may_sleep(), "{}", outcome.policies);
+
+    let kafka = "    - {type: kafka, metadata: {topic: orders}}\n";
+    let outcome = import(&files(&[&format!("{SCALED}{kafka}")]), None).unwrap();
+    assert!(!policies(&outcome.policies)[0].may_sleep(), "{}", outcome.policies);
+    let told: Vec<String> = outcome.left.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|line| line.contains("no trigger that wakes the workload was carried over")), "{told:?}");
+}

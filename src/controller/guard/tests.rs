@@ -29,6 +29,7 @@ fn policy(levers: Levers) -> Policy {
         signals: Vec::new(),
         behavior: Behavior::default(),
         resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
+        schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
         prices: Prices::default(),

@@ -6,7 +6,7 @@
 use allocation_counter::measure;
 
 use super::{
-    super::{Sample, reckon, stale, tell},
+    super::{look, reckon, tell},
     plant::{Disturb, Plant, latency_policy, policy, reading, signal},
 };
 use crate::{
@@ -26,9 +26,8 @@ fn step(plant: &mut Plant) -> (u64, u64, Decision) {
     let Plant { policy, memory, .. } = &mut *plant;
     let mut answer = None;
     let numbers = measure(|| {
-        let sample = Sample::read(&snapshot, &mut memory.clock, snapshot.at);
-        let signals = stale::judge(&snapshot, policy, &sample, &mut memory.trust);
-        answer = Some(reckon(&snapshot, policy, memory, sample, signals));
+        let (sample, signals, zero) = look(&snapshot, policy, memory, snapshot.at);
+        answer = Some(reckon(&snapshot, policy, memory, sample, signals, zero));
     });
     let answer = answer.expect("was measured");
     let mut decision = None;

@@ -244,15 +244,15 @@ fn a_backlog_that_does_not_fall_makes_replicas_grow() {
     let mut n = 1;
     let mut counts = Vec::new();
     for tick in 0..120 {
-        // Usage is not known at all, and each of the few items is worth hours.
+        // Usage is not known at all, and each item is worth hours.
         let mut s = snapshot(EPOCH + 15.0 * f64::from(tick), n, 0.0);
         s.containers[0].cpu_cores = None;
-        s.signals.insert("queue".to_owned(), Reading { age_seconds: Some(Seconds(1.0)), ..reading(4.0) });
+        s.signals.insert("queue".to_owned(), Reading { age_seconds: Some(Seconds(1.0)), ..reading(40.0) });
         n = decide(&s, &policy, &mut memory, s.at).replicas.0;
         counts.push(n);
     }
-    assert!(counts[10] < 4, "patience first: {counts:?}");
-    assert!(n >= 8, "{counts:?}");
+    assert!(counts[10] < 8, "patience first: {counts:?}");
+    assert!(n >= 12, "{counts:?}");
 }
 
 #[test]

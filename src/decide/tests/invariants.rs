@@ -77,9 +77,9 @@ prop_compose! {
         state in proptest::option::weighted(0.2, proptest::sample::select(vec![
             SignalState::Fresh, SignalState::Late, SignalState::Stale, SignalState::Partial, SignalState::Idle, SignalState::Absent, SignalState::Invalid,
         ])),
-        note in proptest::option::weighted(0.1, ".{0,300}"),
+        note in proptest::option::weighted(0.1, ".{0,300}"), failed in any::<bool>(),
     ) -> Reading {
-        Reading { value, violation_ratio, age_seconds: age.map(Seconds), state, note }
+        Reading { value, violation_ratio, age_seconds: age.map(Seconds), state, note, failed }
     }
 }
 

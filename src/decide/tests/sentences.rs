@@ -203,11 +203,15 @@ fn sentence(reason: Reason) -> String {
         Reason::DownstreamBound => downstream(),
         Reason::WaitingForData => waiting(),
         Reason::ScaledToZero => expect(reason, once(&snapshot(EPOCH, 0, 0.0), &policy())),
+        Reason::IdleToZero => super::zero::released(),
+        Reason::WokenByDemand => super::zero::woken(),
+        Reason::SignalDiesAtZero => super::zero::died(),
+        Reason::ScheduledMinimum => super::schedule::held_by_the_calendar(),
         Reason::RivalWrites => rival(),
     }
 }
 
-const REASONS: [Reason; 20] = [
+const REASONS: [Reason; 24] = [
     Reason::CpuDemand,
     Reason::Saturated,
     Reason::BacklogDeadline,
@@ -227,6 +231,10 @@ const REASONS: [Reason; 20] = [
     Reason::DownstreamBound,
     Reason::WaitingForData,
     Reason::ScaledToZero,
+    Reason::IdleToZero,
+    Reason::WokenByDemand,
+    Reason::SignalDiesAtZero,
+    Reason::ScheduledMinimum,
     Reason::RivalWrites,
 ];
 

@@ -117,7 +117,7 @@ fn limited(policy: &Policy, events: &[(f64, i64)], current: u32, wanted: u32) ->
         let to = u32::try_from(100 + change).expect("small");
         log.decided(EPOCH - ago, crate::policy::Mode::Recommend, 100, to);
     }
-    let wish = Wish { t: EPOCH, current, wanted, pod_cores: 1.0, pod_bytes: 1e9, k: 1.0, planned: 1.0 };
+    let wish = Wish { t: EPOCH, current, wanted, pod_cores: 1.0, pod_bytes: 1e9, k: 1.0, planned: 1.0, scheduled: 0 };
     apply(&wish, &snapshot(EPOCH, current, 1.0), policy, &mut log).replicas
 }
 
@@ -325,10 +325,14 @@ fn work_per_item_comes_from_energy_balance() {
             assert!((found / work - 1.0).abs() < 0.15, "{found}");
         }
     }
-    // A burst worth ten more pods for a minute.
+    // A burst worth ten more pods for a minute: half as many where pods grow in place.
+    let mut fixed = policy.clone();
+    fixed.levers.cpu = false;
     let mut s = snapshot(EPOCH + 6001.0, 4, 4.0 * 0.01 + work * rate);
     s.signals.insert("queue".to_owned(), reading(10.0 * 0.95 * 60.0 / work));
     s.signals.insert("rate".to_owned(), reading(rate));
-    let n = decide(&s, &policy, &mut memory, s.at).replicas.0;
+    let n = decide(&s, &fixed, &mut memory.clone(), s.at).replicas.0;
     assert!((11..=18).contains(&n), "{n}");
+    let n = decide(&s, &policy, &mut memory, s.at).replicas.0;
+    assert!((6..=9).contains(&n), "{n}");
 }

@@ -121,7 +121,7 @@ pub fn judge(
         Ok(evidence) => judge_evidence(role, on_absent, limits, evidence, situation),
         Err(error) if error.is_wrong_question() => state(SignalState::Invalid, error.to_string()),
         Err(error) if error.is_empty_answer() && on_absent == OnAbsent::Zero => zero(Some(error.to_string())),
-        Err(error) => state(SignalState::Absent, error.to_string()),
+        Err(error) => Reading { failed: !error.is_empty_answer(), ..state(SignalState::Absent, error.to_string()) },
     }
 }
 
@@ -178,6 +178,8 @@ fn worth(
             return (SignalState::Invalid, Some("the query looks at a fixed time (@)".to_owned()));
         }
         Some(age) if age > limits.late => {
+            // What the controller asks itself is old only when nobody answers.
+            reading.failed = evidence.age.is_some();
             let why = format!("the newest sample is {:.0} s old (limit {:.0} s)", age.get(), limits.late.get());
             return (SignalState::Stale, Some(why));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Problems;
 use crate::{
-    api::{self, IntOrText, SizeRange},
+    api::{self, IntOrText, Role, ScalingPolicySpec, SizeRange},
     policy::{ContainerRule, ContainerRules, ReplicaRange, ResizeRules, ResizeStrategy},
     units::{Quantity, Replicas},
 };
@@ -42,6 +42,22 @@ pub(super) fn replicas(given: Option<&api::Replicas>, problems: &mut Problems) -
         min: Replicas(min.unwrap_or(DEFAULT_REPLICAS.min.0)),
         max: Replicas(max.unwrap_or(DEFAULT_REPLICAS.max.0)),
     }
+}
+
+/// Zero replicas need something that is measured without pods and says that work has come.
+pub(super) fn zero(spec: &ScalingPolicySpec, range: ReplicaRange, problems: &mut Problems) {
+    if range.min != Replicas(0) {
+        return;
+    }
+    let brings_work = |s: &&api::Signal| matches!(s.role, Role::Demand | Role::Backlog);
+    if spec.signals.iter().any(super::wakes) {
+        return;
+    }
+    let hint = match spec.signals.iter().enumerate().find(|(_, s)| brings_work(s)) {
+        Some((index, _)) => format!("if spec.signals[{index}] is measured without pods, set its survivesZero: true"),
+        None => "add a signal with role: Backlog (a queue), or one with role: Demand and survivesZero: true".to_owned(),
+    };
+    problems.invalid("spec.replicas.min", format!("is 0, and no signal tells of work while no pod runs: {hint}"));
 }
 
 pub(super) fn containers(given: &[api::ContainerRule], problems: &mut Problems) -> ContainerRules {

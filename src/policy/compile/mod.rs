@@ -11,11 +11,13 @@ mod duration;
 mod later;
 mod objective;
 mod promql;
+mod schedules;
 mod signals;
 #[cfg(test)]
 mod tests;
 
 pub use duration::parse_duration;
+pub(crate) use signals::wakes;
 
 use super::{
     Levers, OnRival, Policy, PolicyKey, Prices, SignalLoss, Target, Tuning,
@@ -56,7 +58,9 @@ pub fn compile(policy: &ScalingPolicy) -> Result<Policy, Vec<Problem>> {
     let behavior = behavior::compile(spec.behavior.as_ref(), &mut problems);
     let resize = bounds::resize(spec.resize.as_ref(), &mut problems);
     let on_signal_loss = signal_loss(spec, replicas.max, &mut problems);
-    later::refuse(spec, replicas.max, &mut problems);
+    let schedules = schedules::compile(&spec.schedules, levers.replicas, replicas.max, &mut problems);
+    bounds::zero(spec, replicas, &mut problems);
+    later::refuse(spec, &mut problems);
     let problems = problems.into_vec();
     if !problems.is_empty() {
         return Err(problems);
@@ -72,6 +76,7 @@ pub fn compile(policy: &ScalingPolicy) -> Result<Policy, Vec<Problem>> {
         signals,
         behavior,
         resize,
+        schedules,
         on_signal_loss,
         on_rival: spec.on_rival.unwrap_or(OnRival::Floor),
         prices: Prices::default(),

@@ -43,12 +43,29 @@ pub(super) fn compile(given: &[api::Signal], problems: &mut Problems) -> Vec<Sig
                 name: signal.name.clone(),
                 role: signal.role,
                 on_absent: signal.on_absent.unwrap_or_default(),
-                survives_zero: signal.survives_zero.unwrap_or(matches!(source, Source::NatsJetStream { .. })),
+                survives_zero: survives_zero(signal),
                 source,
             });
         }
     }
     compiled
+}
+
+/// Whether a signal is measured while no pod of the target runs: what the spec says, else true for queues and external
+/// metrics, which others measure.
+pub(super) fn survives_zero(signal: &api::Signal) -> bool {
+    let others = [
+        signal.nats_jet_stream.is_some(),
+        signal.rabbitmq.is_some(),
+        signal.redis.is_some(),
+        signal.external_metric.is_some(),
+    ];
+    signal.survives_zero.unwrap_or(others.contains(&true))
+}
+
+/// Whether a signal tells of work while no pod runs.
+pub(crate) fn wakes(signal: &api::Signal) -> bool {
+    matches!(signal.role, Role::Demand | Role::Backlog) && survives_zero(signal)
 }
 
 /// The one source, when this version reads it; the others are refused by name in `later`.

@@ -145,7 +145,7 @@ fn all_problems_are_said_at_once() {
         "spec.replicas.max: must be at least 1",
         "spec.containers[0].cpu.min: is 2, and max is 500m: min must not be more than max",
         "spec.containers[0].memory.max: \"lots\" is not a quantity: write a number with an optional suffix, for example 250m, 1.5 or 512Mi",
-        "spec.replicas.min: scaling to zero is not available in this version: write at least 1",
+        "spec.replicas.min: is 0, and no signal tells of work while no pod runs: if spec.signals[0] is measured without pods, set its survivesZero: true",
         "spec.resize.strategy: InPlaceOrRecreate is not available in this version: write InPlaceOnly or Initial",
         "spec.resize.maxUnavailable: restarting pods to resize them is not available in this version: leave it out",
     ];
@@ -244,9 +244,7 @@ fn what_a_later_release_brings_is_refused_by_name() {
         (source(json!({"redis": {"address": "r:6379", "list": "q"}})), "spec.signals[0].redis"),
         (source(json!({"externalMetric": {"metricName": "m"}})), "spec.signals[0].externalMetric"),
         (source(json!({"natsJetStream": nats})), "spec.signals[0].natsJetStream.authSecretRef"),
-        (json!({"schedules": [{"cron": "0 8 * * 1-5", "duration": "10h", "minReplicas": 2}]}), "spec.schedules"),
         (json!({"resize": {"strategy": "InPlaceOrRecreate"}}), "spec.resize.strategy"),
-        (json!({"replicas": {"min": 0}}), "spec.replicas.min"),
         (json!({"allowVolumeDeletion": true}), "spec.allowVolumeDeletion"),
     ];
     for (fields, path) in cases {
@@ -266,8 +264,46 @@ fn a_schedule_that_is_refused_has_its_mistakes_said() {
     let problems = bad(json!({"schedules": [schedule]}));
     let paths: Vec<&str> = problems.iter().filter_map(|p| p.split_once(": ")).map(|(path, _)| path).collect();
     let fields = ["cron", "duration", "minReplicas", "timeZone"].map(|field| format!("spec.schedules[0].{field}"));
-    assert_eq!(paths[0], "spec.schedules");
-    assert_eq!(paths[1..], fields);
+    assert_eq!(paths, fields);
+}
+
+#[test]
+fn a_schedule_keeps_its_words_and_needs_the_count() {
+    let schedule = json!({"cron": "0 8 * * 1-5", "duration": "10h", "timeZone": "Europe/Paris", "minReplicas": 2});
+    let plain = json!({"cron": "30 1 * * *", "duration": "1m", "minReplicas": 10});
+    let policy = good(json!({"schedules": [schedule, plain]}));
+    let said: Vec<_> = policy.schedules.iter().map(|s| (s.cron(), s.time_zone(), s.duration, s.min_replicas)).collect();
+    let expected = [
+        ("0 8 * * 1-5", "Europe/Paris", Seconds(36_000.0), Replicas(2)),
+        ("30 1 * * *", "UTC", Seconds(60.0), Replicas(10)),
+    ];
+    assert_eq!(said, expected);
+    let problems = bad(json!({"schedules": [schedule], "levers": ["Cpu"]}));
+    assert_eq!(problems, ["spec.schedules: need the lever Replicas: add it to spec.levers, or leave schedules out"]);
+}
+
+#[test]
+fn zero_needs_a_signal_that_tells_of_work_while_no_pod_runs() {
+    let zero = |signal: Value| json!({"replicas": {"min": 0}, "signals": [signal]});
+    let nats = json!({"monitoringUrls": ["http://n"], "stream": "s", "consumer": "c"});
+    let queue = json!({"name": "queue", "role": "Backlog", "natsJetStream": nats});
+    let surviving = |mut signal: Value, survives: bool| {
+        signal["survivesZero"] = json!(survives);
+        signal
+    };
+    let saturation = json!({"name": "full", "role": "Saturation", "prometheus": {"query": "up"}, "survivesZero": true});
+    for signal in [queue.clone(), surviving(demand(), true)] {
+        assert!(good(zero(signal)).may_sleep());
+    }
+    let said = "spec.replicas.min: is 0, and no signal tells of work while no pod runs: ";
+    let hint = "if spec.signals[0] is measured without pods, set its survivesZero: true";
+    for signal in [demand(), surviving(queue, false)] {
+        assert_eq!(bad(zero(signal)), [format!("{said}{hint}")]);
+    }
+    let add = "add a signal with role: Backlog (a queue), or one with role: Demand and survivesZero: true";
+    for fields in [zero(saturation), json!({"replicas": {"min": 0}})] {
+        assert_eq!(bad(fields), [format!("{said}{add}")]);
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn policy(name: &str) -> Policy {
         signals: vec![signal("latency", Role::Latency), signal("queue", Role::Backlog)],
         behavior: Behavior::default(),
         resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
+        schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
         prices: Prices::default(),

@@ -10,12 +10,13 @@ const MEANINGS = {
 };
 
 const OF = {
-  CpuDemand: "demand", BacklogDeadline: "demand", LatencyObjective: "demand",
+  CpuDemand: "demand", BacklogDeadline: "demand", LatencyObjective: "demand", WokenByDemand: "demand",
   Saturated: "short", OutOfMemory: "short", ObjectiveUnreachable: "short", DownstreamBound: "short",
   LimitedByMax: "short", LimitedByQuota: "short", LimitedByBehavior: "short", RivalWrites: "short",
   HoldingForDemand: "held", RolloutInProgress: "held", LimitedByMin: "held", ScaledToZero: "held",
+  IdleToZero: "held", ScheduledMinimum: "held",
   SizeCheaper: "size", MemoryPeak: "size", BoostedMeanwhile: "size",
-  SignalsStale: "blind", WaitingForData: "blind",
+  SignalsStale: "blind", WaitingForData: "blind", SignalDiesAtZero: "blind",
 };
 
 export const meaning = (reason) => OF[reason] || "blind";

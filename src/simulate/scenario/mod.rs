@@ -152,6 +152,7 @@ fn policy_of(name: &str, service: &Service, queue: Option<Queue>) -> Policy {
         },
         behavior: Behavior::default(),
         resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
+        schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
         prices: Prices::default(),
