@@ -17,6 +17,7 @@
 //! | `schedule` | floors that return with the calendar |
 //! | `limits` | bounds, quota, `behavior` |
 //! | `size`, `vertical`, `boost` | the size of a pod: chosen slowly, trimmed and boosted meanwhile |
+//! | `refused` | a larger size that nodes refuse is given up |
 //! | `memory`, `containers` | memory, and complete requests and limits |
 //! | `explain` | the reason as a sentence, and the numbers behind it |
 //!
@@ -40,6 +41,7 @@ mod plan;
 mod pressure;
 mod price;
 mod queue;
+mod refused;
 mod replicas;
 mod sample;
 mod saturation;

@@ -63,6 +63,8 @@ pub(super) struct Plan {
     pub(super) k: f64,
     /// Work planned for.
     pub(super) planned: f64,
+    /// The same, if all pods had the size that is asked for.
+    pub(super) wanted: f64,
     /// Work that must be carried now.
     pub(super) must: f64,
     /// Work that pods are to carry meanwhile by growing in place, until what waits is done.
@@ -106,11 +108,15 @@ pub(super) fn plan(
     let imbalance = memory.demand.imbalance;
     let capacity = Capacity::of_tick(policy, &reckoned, imbalance, &mut memory.capacity);
     memory.queue.learn(sample, signals);
-    if let Some(larger) = outgrown(snapshot, policy, sample, signals, &capacity, pod, reckoned.cores) {
-        memory.counters.rescale(capacity.of(larger) / capacity.of(pod.size));
-        memory.vertical.resize(larger, sample.t);
+    let other = memory.vertical.give_up(sample, policy).or_else(|| {
+        let may = memory.vertical.raise.may(sample.t);
+        outgrown(snapshot, policy, sample, signals, &capacity, pod, reckoned.cores).filter(|_| may)
+    });
+    if let Some(size) = other {
+        memory.counters.rescale(capacity.of(size) / capacity.of(pod.size));
+        memory.vertical.resize(size, sample.t);
         memory.sizes.clear();
-        pod.size = larger;
+        pod.size = size;
     }
     let k = capacity.of(pod.size);
     let price = Price::of(policy);
@@ -129,13 +135,15 @@ pub(super) fn plan(
     // A pod whose raise was refused counts with the size it has.
     let refused = lacking(policy, sample, memory, &capacity, k);
     let backlog_binds = by_backlog > raw;
+    let wanted = raw.max(by_backlog);
     Plan {
         pod,
         price,
         demand,
         backlog,
         k,
-        planned: raw.max(by_backlog) + refused,
+        planned: wanted + refused,
+        wanted,
         must: by_cpu.max(by_backlog) + refused,
         meanwhile: backlog.filter(|_| only_backlog).map_or(0.0, |b| b.cores * k / b.k),
         backlog_binds,
@@ -489,7 +497,8 @@ fn regret(
         return None;
     }
     let named_larger = plan.pod.size.max(policy.tuning.largest).max(largest_named(policy));
-    let fits = |r: f64| r <= named_larger * 1.001 && (fit(r) / r - 1.0).abs() < 0.05;
+    let largest = if memory.vertical.raise.may(sample.t) { named_larger } else { plan.pod.size };
+    let fits = |r: f64| r <= largest * 1.001 && (fit(r) / r - 1.0).abs() < 0.05;
     let leader = memory.sizes.step(&Choice {
         dt: sample.dt,
         t: sample.t,
@@ -500,7 +509,7 @@ fn regret(
         replicas: count.decided,
         gib: plan.pod.gib,
         demand: plan.demand.map_or(0.0, |d| d.cores),
-        planned: plan.planned,
+        planned: plan.wanted,
         peak: memory.demand.demand_peak,
         bounds: limits::bounds(policy),
         capacity,
@@ -508,6 +517,7 @@ fn regret(
         memory: &memory.demand.memory,
         fits: &fits,
         frozen,
+        trims: policy.resize.trims_per_pod_per_day > 0,
         tuning: &policy.tuning,
     })?;
     if leader.taken {

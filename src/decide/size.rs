@@ -59,6 +59,9 @@ struct Shadow {
     most: u16,
 }
 
+/// Sizes of the lattice that a trim goes down at most: to a quarter, in quarters of an octave.
+const TRIM_STEPS: usize = 8;
+
 /// How many times each size of the lattice doubles a core; a smaller one does not.
 static DOUBLINGS: LazyLock<[f64; SIZES]> = LazyLock::new(|| lattice().map(|r| maths::log2(r).max(0.0)));
 
@@ -91,6 +94,8 @@ pub(super) struct Choice<'a> {
     pub(super) fits: &'a dyn Fn(f64) -> bool,
     /// Nothing may be resized now.
     pub(super) frozen: bool,
+    /// Running pods are trimmed to what is needed of them.
+    pub(super) trims: bool,
     /// Constants.
     pub(super) tuning: &'a Tuning,
 }
@@ -143,6 +148,12 @@ fn offers(choice: &Choice) -> [Offer; SIZES] {
         *offer = Offer { k, pod: choice.price.pod(size, gib) };
     }
     offers
+}
+
+/// Price of a pod of size `j` that needs to carry only so much, after trimming.
+fn trimmed(offers: &[Offer; SIZES], j: usize, work: f64) -> f64 {
+    let least = j.saturating_sub(TRIM_STEPS);
+    offers[least..=j].iter().find(|offer| offer.k >= work).map_or(offers[j].pod, |offer| offer.pod)
 }
 
 impl Regrets {
@@ -198,8 +209,10 @@ impl Regrets {
             let held = self.shadows[j].follow(need(choice, k, pod), dt, choice.hold);
             now[j] = held;
             let n = f64::from(before.map_or(held, |b| b[j]));
+            // Pods are trimmed to what is needed of them, so a size that is too large just now costs little.
+            let paid = if choice.trims { trimmed(offers, j, choice.planned / n.max(1.0)) } else { pod };
             costs[j] =
-                choice.price.stage(n, pod, k, choice.demand) + n * pod * choice.tuning.fragmentation * DOUBLINGS[j];
+                choice.price.stage(n, paid, k, choice.demand) + n * paid * choice.tuning.fragmentation * DOUBLINGS[j];
         }
         self.had.push(now);
         while self.had.len() > delay {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     capacity::{Capacity, Mode},
+    refused::Raise,
     sample::Sample,
 };
 use crate::{
@@ -47,6 +48,8 @@ pub(super) struct Vertical {
     pub(super) boost: Option<(f64, f64)>,
     /// Since when pods are larger against a shortage.
     pub(super) relieved: Option<f64>,
+    /// A larger nominal size that was chosen.
+    pub(super) raise: Raise,
 }
 
 /// What trimming and boosting look at.
@@ -120,6 +123,7 @@ impl Vertical {
 
     /// Another nominal size was chosen.
     pub(super) fn resize(&mut self, size: f64, t: f64) {
+        self.raise.chosen(self.nominal, size);
         self.ask(size, size, t);
         self.lower_since = None;
     }

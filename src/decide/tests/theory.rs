@@ -216,6 +216,7 @@ fn sizes_change_no_more_often_than_regret_allows() {
                 memory: &memory,
                 fits: &|_| true,
                 frozen: false,
+                trims: false,
                 tuning: &policy.tuning,
             });
             let Some(leader) = leader else {
