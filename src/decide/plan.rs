@@ -443,16 +443,8 @@ pub(super) fn sizes(
         let demand = plan.must.max(plan.meanwhile);
         leader = regret(policy, sample, memory, plan, count, frozen, &fit);
         let peak = memory.demand.demand_peak;
-        let admissible = |r: f64| {
-            size::admissible(
-                r,
-                plan.pod.gib,
-                capacity,
-                &plan.price,
-                (policy.replicas.max.0.max(1), peak),
-                policy.tuning.peak_margin,
-            )
-        };
+        // A trim is taken back when load rises, so it need not carry the known peak.
+        let admissible = |r: f64| size::admissible(r, plan.pod.gib, capacity, &plan.price);
         let look = Look {
             sample,
             policy,

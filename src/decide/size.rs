@@ -113,21 +113,14 @@ pub(super) struct Leader {
     pub(super) taken: bool,
 }
 
-/// Whether a size may be used for this workload.
-pub(super) fn admissible(
-    size: f64,
-    gib: f64,
-    capacity: &Capacity,
-    price: &Price,
-    (max, peak): (u32, f64),
-    margin: f64,
-) -> bool {
-    admits(capacity.feasible(size), capacity.of(size), price.pod(size, gib), price, (max, margin * peak))
+/// Whether a pod of a size answers in time and earns its price.
+pub(super) fn admissible(size: f64, gib: f64, capacity: &Capacity, price: &Price) -> bool {
+    admits(capacity.feasible(size), capacity.of(size), price.pod(size, gib), price)
 }
 
 /// The same for a size whose allowed utilization, capacity and price are known.
-fn admits(feasible: f64, k: f64, pod: f64, price: &Price, (max, carried): (u32, f64)) -> bool {
-    feasible >= LEAST_UTILIZATION && price.shortage() * k >= PAYS * pod && f64::from(max) * k >= carried
+fn admits(feasible: f64, k: f64, pod: f64, price: &Price) -> bool {
+    feasible >= LEAST_UTILIZATION && price.shortage() * k >= PAYS * pod
 }
 
 /// What a pod of one size carries and costs at this tick.
@@ -188,8 +181,9 @@ impl Regrets {
             let shadow = &mut self.shadows[j];
             shadow.regret = shadow.regret * keep + dt * (present - costs[j]);
             let feasible = choice.capacity.feasible_lattice(j);
-            let known = (choice.bounds.1, choice.tuning.peak_margin * choice.peak);
-            let allowed = admits(feasible, offers[j].k, offers[j].pod, choice.price, known) && (choice.fits)(size);
+            let Offer { k, pod } = offers[j];
+            let carries_peak = f64::from(choice.bounds.1) * k >= choice.tuning.peak_margin * choice.peak;
+            let allowed = carries_peak && admits(feasible, k, pod, choice.price) && (choice.fits)(size);
             if !allowed || !shadow.regret.is_finite() {
                 shadow.regret = shadow.regret.min(0.0);
             }

@@ -125,7 +125,7 @@ impl Vertical {
     pub(super) fn resize(&mut self, size: f64, t: f64) {
         self.raise.chosen(self.nominal, size);
         self.ask(size, size, t);
-        self.lower_since = None;
+        self.forget_lower();
     }
 
     fn ask(&mut self, nominal: f64, asked: f64, t: f64) {
