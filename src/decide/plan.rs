@@ -30,6 +30,8 @@ use crate::{
 const MANY_TRIMS: u32 = 72;
 /// A queue's workers that have not grown after this are reckoned as they are: a resize in place takes 5 to 15 s.
 const GROW_PATIENCE: f64 = 45.0;
+/// A smaller size must have saved this many times as much where it can't be taken back: nights and weekends are seen first.
+const IRREVERSIBLE: f64 = 24.0;
 /// A resize that is not seen after this is not coming, seconds.
 const RESIZE_PATIENCE: f64 = 120.0;
 /// Size reckoned with while nothing is known about the CPU of a pod, cores.
@@ -108,8 +110,8 @@ pub(super) fn plan(
     let imbalance = memory.demand.imbalance;
     let capacity = Capacity::of_tick(policy, &reckoned, imbalance, &mut memory.capacity);
     memory.queue.learn(sample, signals);
-    let other = memory.vertical.give_up(sample, policy).or_else(|| {
-        let may = memory.vertical.raise.may(sample.t);
+    let other = memory.vertical.judge_raise(sample, policy).or_else(|| {
+        let may = memory.vertical.raises.may(sample.t);
         outgrown(snapshot, policy, sample, signals, &capacity, pod, reckoned.cores).filter(|_| may)
     });
     if let Some(size) = other {
@@ -245,15 +247,22 @@ pub(super) fn relieve(
     memory.vertical.relieve(tick.sample, policy, capacity, step, &fit)
 }
 
+/// Whether running pods are trimmed: there is a budget, and nodes give back what was lowered.
+fn trims(policy: &Policy, sample: &Sample, memory: &Memory) -> bool {
+    policy.resize.trims_per_pod_per_day > 0 && memory.vertical.raises.trusted(sample.t, policy.mode)
+}
+
 /// Idle seconds after which a replica leaves.
 pub(super) fn hold(policy: &Policy, plan: &Plan, sample: &Sample, memory: &Memory) -> f64 {
     if let Some(given) = policy.behavior.scale_down.as_ref().and_then(|d| d.stabilization) {
         return super::arith::sane(given.0).unwrap_or(policy.tuning.hold_plain).min(3600.0);
     }
+    // Waiting is cheap only while pods shrink meanwhile.
+    let trims = if trims(policy, sample, memory) { policy.resize.trims_per_pod_per_day } else { 0 };
     match plan.capacity.as_ref().map(|c| (c.mode, c.sizes_managed)) {
         Some((Mode::Backlog, _)) => zero::keep_worker(sample, &memory.zero),
-        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day >= MANY_TRIMS => policy.tuning.hold_trimmed,
-        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day > 0 => policy.tuning.hold_some_trims,
+        Some((Mode::Latency, true)) if trims >= MANY_TRIMS => policy.tuning.hold_trimmed,
+        Some((Mode::Latency, true)) if trims > 0 => policy.tuning.hold_some_trims,
         _ => policy.tuning.hold_plain,
     }
 }
@@ -489,8 +498,12 @@ fn regret(
         return None;
     }
     let named_larger = plan.pod.size.max(policy.tuning.largest).max(largest_named(policy));
-    let largest = if memory.vertical.raise.may(sample.t) { named_larger } else { plan.pod.size };
-    let fits = |r: f64| r <= largest * 1.001 && (fit(r) / r - 1.0).abs() < 0.05;
+    let may = memory.vertical.raises.may(sample.t);
+    // What could not be had back is not lowered below what the template asks for.
+    let reversible = memory.vertical.raises.reversible(sample.t, policy.mode);
+    let least = if reversible { 0.0 } else { 0.98 * plan.pod.template };
+    let largest = if may { named_larger } else { plan.pod.size };
+    let fits = |r: f64| r >= least && r <= largest * 1.001 && (fit(r) / r - 1.0).abs() < 0.05;
     let leader = memory.sizes.step(&Choice {
         dt: sample.dt,
         t: sample.t,
@@ -509,7 +522,8 @@ fn regret(
         memory: &memory.demand.memory,
         fits: &fits,
         frozen,
-        trims: policy.resize.trims_per_pod_per_day > 0,
+        trims: trims(policy, sample, memory),
+        patience: if may { 1.0 } else { IRREVERSIBLE },
         tuning: &policy.tuning,
     })?;
     if leader.taken {

@@ -1,7 +1,9 @@
-//! A larger size that nodes refuse is given up: pods keep the size they had, and replicas carry what is missing.
+//! What nodes refuse: whether running pods get the larger size they are asked to have.
 //!
-//! Without it every further choice of a size would be refused too while the model reckons with pods that are not there.
-//! A raise against a shortage is never given up here: boosts and relief have their own patience.
+//! A trim is only worth its while if it can be taken back. So nothing is lowered before a raise was seen to be granted;
+//! when none has been, a small one is asked for first. Where most are refused nothing is lowered and no other size is chosen
+//! for a while, each further time for twice as long; a larger size that was chosen and refused is given up, and replicas carry
+//! what is missing. Raises against a shortage are always asked for.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,58 +11,101 @@ use super::{sample::Sample, vertical::Vertical};
 use crate::policy::{Mode, Policy};
 
 /// A raise that is not seen after this is not coming, seconds: a resize in place takes 5 to 15.
-const PATIENCE: f64 = 120.0;
+pub(super) const NOT_COMING: f64 = 60.0;
 /// Share of pods whose raise must be refused or missing.
 const MOST: f64 = 0.5;
-/// After a size was given up, no larger one is chosen for this long; each further time twice as long, up to a day.
+/// Weight of one more raise in the share that is refused, and the share that is too much.
+const GAIN: f64 = 0.25;
+const OFTEN: f64 = 0.5;
+/// The first rest where raises are refused too often, and the longest one.
 const REST: f64 = 3600.0;
 const LONGEST_REST: f64 = 86_400.0;
 
-/// A larger size that was chosen, and what became of it.
+/// Raises, and what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Raise {
-    /// The size before, while pods do not have the new one.
-    from: Option<f64>,
-    /// The size that was given up last.
-    pub(super) gave_up: f64,
-    /// No larger size is chosen before this instant.
+pub(super) struct Raises {
+    /// When the raise under way was asked for; when the one was that was judged last.
+    pending: Option<f64>,
+    judged: Option<f64>,
+    /// Share of raises that were refused, averaged; none: none was judged.
+    share: Option<f64>,
+    /// One was granted since they were refused too often.
+    granted: bool,
+    /// The size that was refused last, cores.
+    pub(super) refused: f64,
+    /// Until when nothing is lowered, and how long that rest is.
     pub(super) rests_until: f64,
-    /// How long the last rest was.
     rest: f64,
+    /// The smallest size that pods had at the last tick, cores.
+    had: f64,
+    /// The nominal size before a larger one was chosen, while pods do not have that.
+    from: Option<f64>,
 }
 
-impl Raise {
-    /// Another size was chosen.
+impl Raises {
+    /// Another nominal size was chosen.
     pub(super) fn chosen(&mut self, from: Option<f64>, to: f64) {
         self.from = from.filter(|from| to > 1.02 * from);
     }
 
-    /// Whether a larger size may be chosen.
+    /// Whether there is no recent refusal.
     pub(super) fn may(&self, t: f64) -> bool {
         t >= self.rests_until
+    }
+
+    /// Whether nothing was refused too often since a raise was granted last.
+    pub(super) fn trusted(&self, t: f64, mode: Mode) -> bool {
+        mode != Mode::Auto || (self.may(t) && (self.granted || self.share.is_none()))
+    }
+
+    /// Whether what is lowered can be had back, as far as one can know.
+    pub(super) fn reversible(&self, t: f64, mode: Mode) -> bool {
+        mode != Mode::Auto || (self.granted && self.may(t))
+    }
+
+    fn note(&mut self, granted: bool, size: f64, t: f64) {
+        let before = self.share.unwrap_or(0.5);
+        let share = before + GAIN * (if granted { 0.0 } else { 1.0 } - before);
+        self.share = Some(share);
+        if granted {
+            self.granted = true;
+            self.rest = if self.rest > REST { 0.5 * self.rest } else { 0.0 };
+        } else if share > OFTEN {
+            self.granted = false;
+            self.rest = (2.0 * self.rest).clamp(REST, LONGEST_REST);
+            (self.refused, self.rests_until) = (size, t + self.rest);
+        }
     }
 }
 
 impl Vertical {
-    /// Gives up a size that most pods do not get: the size that counts again.
-    pub(super) fn give_up(&mut self, sample: &Sample, policy: &Policy) -> Option<f64> {
-        let (from, (asked, since)) = (self.raise.from?, self.asked_since()?);
-        if policy.mode != Mode::Auto {
+    /// Judges the raise that is under way; the nominal size that counts again when a larger one is given up.
+    pub(super) fn judge_raise(&mut self, sample: &Sample, policy: &Policy) -> Option<f64> {
+        let (wanted, since) = self.wanted()?;
+        if policy.mode != Mode::Auto || sample.rollout_age.is_some() || sample.groups.is_empty() {
             return None;
         }
-        let small = sample.groups.iter().filter(|(_, size, _)| *size < 0.98 * asked);
-        let overdue = sample.t - since > PATIENCE;
-        let missing: f64 = small.clone().filter(|(.., refused)| *refused || overdue).map(|(n, ..)| n).sum();
-        if small.map(|(n, ..)| n).sum::<f64>() == 0.0 && !sample.groups.is_empty() {
-            self.raise = Raise::default();
+        let least = sample.groups.iter().map(|(_, size, _)| *size).fold(f64::INFINITY, f64::min);
+        let had = std::mem::replace(&mut self.raises.had, least);
+        let small: f64 = sample.groups.iter().filter(|(_, size, _)| *size < 0.98 * wanted).map(|(n, ..)| n).sum();
+        // A raise may be done before it is seen under way.
+        if (small > 0.0 || (had > 0.0 && wanted > 1.02 * had)) && self.raises.judged != Some(since) {
+            self.raises.pending = Some(since);
+        }
+        if self.raises.pending != Some(since) {
             return None;
         }
-        if !overdue || missing <= MOST * sample.ready {
+        let overdue = sample.t - since >= NOT_COMING;
+        if small > 0.0 && !(overdue && small > MOST * sample.ready) {
             return None;
         }
-        let rest = (2.0 * self.raise.rest).clamp(REST, LONGEST_REST);
-        self.raise = Raise { from: None, gave_up: asked, rests_until: sample.t + rest, rest };
-        Some(from)
+        self.raises.note(small == 0.0, wanted, sample.t);
+        (self.raises.pending, self.raises.judged) = (None, Some(since));
+        let from = self.raises.from.take().filter(|_| small > 0.0);
+        let (nominal, template) = (self.nominal?, sample.template.unwrap_or(0.0));
+        // New pods can have the template's size, where running ones can't get it back.
+        let lowered = !self.raises.may(sample.t) && from.unwrap_or(nominal) < 0.98 * template;
+        if lowered { Some(template) } else { from }
     }
 }

@@ -379,10 +379,10 @@ pub(super) fn held_back_by(facts: &Facts) -> Vec<String> {
     if facts.foreign.rival {
         held.push(facts.memory.foreign.describe());
     }
-    let raise = &facts.memory.vertical.raise;
-    if !raise.may(facts.sample.t) {
-        let (size, until) = (words::cores_unit(raise.gave_up), words::clock(raise.rests_until));
-        held.push(format!("nodes refused pods of {size}: none larger is chosen until {until}"));
+    let raises = &facts.memory.vertical.raises;
+    if !raises.may(facts.sample.t) {
+        let (size, until) = (words::cores_unit(raises.refused), words::clock(raises.rests_until));
+        held.push(format!("nodes refused pods of {size}: no pod is made smaller or chosen larger until {until}"));
     }
     if let Some(off) = &facts.zero.off {
         held.push(format!("{off}: zero is off"));

@@ -94,6 +94,8 @@ pub(super) struct Choice<'a> {
     pub(super) fits: &'a dyn Fn(f64) -> bool,
     /// Nothing may be resized now.
     pub(super) frozen: bool,
+    /// How many times the usual savings another size must have brought.
+    pub(super) patience: f64,
     /// Running pods are trimmed to what is needed of them.
     pub(super) trims: bool,
     /// Constants.
@@ -224,8 +226,10 @@ impl Regrets {
         if regret <= 0.0 {
             return None;
         }
-        let threshold =
-            f64::from(choice.replicas.max(1)) * choice.price.pod(choice.size, choice.gib) * choice.tuning.resize_after;
+        let threshold = f64::from(choice.replicas.max(1))
+            * choice.price.pod(choice.size, choice.gib)
+            * choice.tuning.resize_after
+            * choice.patience;
         let quiet = choice.t - self.resized >= LEAST_BETWEEN && choice.uptime >= WARM_UP;
         let taken = may_take && regret > threshold && quiet && !choice.frozen;
         if taken {
