@@ -556,7 +556,9 @@ pub(super) fn correct(
         demand: demand.cores,
         size: sample.running.unwrap_or(plan.pod.size),
         violation: Feedback::violation(policy, signals).filter(|_| whole),
-        saturated: saturation.cause.is_some_and(|cause| !matches!(cause, Cause::Violations(_))),
+        // What more pods do not change is not learned as capacity either, or it would buy them all the same.
+        saturated: memory.saturation.gave_up()
+            || saturation.cause.is_some_and(|cause| !matches!(cause, Cause::Violations(_))),
     };
     memory.capacity.correct(policy, capacity, &evidence);
 }
