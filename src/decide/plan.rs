@@ -373,6 +373,11 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     let keep = policy.may_sleep().then(|| zero::keep(policy, sample, last, &memory.zero));
     let asleep = asked.zero.asleep && !asked.foreign.wrote;
     let tired = may_shrink && asked.foreign.floor.is_none() && asked.calendar.floor() == 0;
+    // What is still remembered of the last work is no work: else it would wake for that and leave again, tick by tick.
+    let rests = asleep && asked.zero.idle.is_some() && asked.foreign.floor.is_none() && asked.calendar.floor() == 0;
+    if rests && !raised_by_loss && wanted <= 1 {
+        wanted = 0;
+    }
     wanted = keep.map_or(wanted, |keep| asked.zero.count(asleep, wanted, current, tired.then_some(keep)));
     if asked.zero.blind.is_some() {
         wanted = wanted.max(1);
