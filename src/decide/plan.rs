@@ -457,8 +457,10 @@ pub(super) fn sizes(
         let demand = plan.must.max(plan.meanwhile);
         leader = regret(policy, sample, memory, plan, count, frozen, &fit);
         let peak = memory.demand.demand_peak;
-        // A trim is taken back when load rises, so it need not carry the known peak.
-        let admissible = |r: f64| size::admissible(r, plan.pod.gib, capacity, &plan.price);
+        // A trim is taken back when load rises; should nodes refuse it then, the most replicas still carry the known peak.
+        let most = f64::from(limits::bounds(policy).1);
+        let admissible =
+            |r: f64| most * capacity.of(r) >= peak && size::admissible(r, plan.pod.gib, capacity, &plan.price);
         let look = Look {
             sample,
             policy,

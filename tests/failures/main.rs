@@ -7,4 +7,5 @@
 
 mod conditions;
 mod named;
+mod scenes;
 mod support;
