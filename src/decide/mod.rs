@@ -18,13 +18,15 @@
 //! | `limits` | bounds, quota, `behavior` |
 //! | `size`, `vertical`, `boost` | the size of a pod: chosen slowly, trimmed and boosted meanwhile |
 //! | `memory`, `containers` | memory, and complete requests and limits |
-//! | `explain` | the reason as a sentence, and the numbers behind it |
+//! | `explain`, `sentence` | the reason, as a word and as a sentence |
+//! | `binding`, `record` | what binds, and the numbers behind the decision |
 //!
 //! Invariants: pure and deterministic (no clock, no I/O, sorted collections, one mathematics library); the same inputs
 //! give the same bytes, and serialising the [`Memory`] in between changes nothing. Nothing observed is believed to be
 //! finite or sensible. Deadbands bind shrinking only. Every decision has its reason.
 
 mod arith;
+mod binding;
 mod boost;
 mod capacity;
 mod compact;
@@ -40,6 +42,7 @@ mod plan;
 mod pressure;
 mod price;
 mod queue;
+mod record;
 mod replicas;
 mod sample;
 mod saturation;
