@@ -105,8 +105,7 @@ fn shortage(facts: &Facts) -> Option<Constraint> {
 
 /// What happens to pods meanwhile.
 fn size(facts: &Facts) -> Option<Constraint> {
-    let asked_before = facts.memory.vertical.asked_since().is_some_and(|(_, since)| since < facts.sample.t);
-    if is_more_than_asked(facts) && asked_before && resizing(facts.sample, facts.memory) {
+    if resizes(facts) {
         return Some(Constraint::Resize);
     }
     let moved = facts.sizes.memory.map(|(_, change)| change);
@@ -132,6 +131,12 @@ fn count(facts: &Facts) -> Constraint {
         return if tolerated(facts) { Constraint::Behavior } else { Constraint::Hold };
     }
     Constraint::Demand
+}
+
+/// Whether fewer are wanted, but not before pods have the larger size that they were asked to have.
+pub(super) fn resizes(facts: &Facts) -> bool {
+    let asked_before = facts.memory.vertical.asked_since().is_some_and(|(_, since)| since < facts.sample.t);
+    is_more_than_asked(facts) && asked_before && resizing(facts.sample, facts.memory)
 }
 
 /// Whether the hold is over and only `scaleDown.tolerance` keeps the count.

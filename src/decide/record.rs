@@ -4,8 +4,8 @@
 //! prices of alternatives; nothing here is decided.
 
 use super::{
-    Alternative, Binding, Constraint, Explain, Hold, SizeRegret, arith::replicas_for, binding, capacity::Capacity,
-    containers, explain::Facts, limits, sentence, size,
+    Alternative, Binding, Constraint, Explain, Hold, SignalVerdict, SizeRegret, arith::replicas_for, binding,
+    capacity::Capacity, containers, explain::Facts, limits, sentence, size,
 };
 use crate::units::{Cores, DollarsPerHour, Replicas, Seconds};
 
@@ -279,6 +279,10 @@ const LESS: [Less; 10] = [
 
 /// Leaves out what matters least until the record fits.
 pub(super) fn trim_to_size(explain: &mut Explain) {
+    // Counting takes longer than all else that is told; most records are small beyond doubt.
+    if at_most(explain) <= LARGEST_RECORD {
+        return;
+    }
     for leave_out in LESS {
         loop {
             if size_of(explain) <= LARGEST_RECORD {
@@ -288,6 +292,57 @@ pub(super) fn trim_to_size(explain: &mut Explain) {
                 break;
             }
         }
+    }
+}
+
+/// The longest that any number is as JSON.
+const ANY: usize = 24;
+/// Names of all fields that are not lists, their punctuation, and the longest words of `binding` and `demandFrom`.
+const NAMES: usize = 380;
+/// The same for one entry of a list.
+const NAMES_OF_ROW: usize = 150;
+const NAMES_OF_HOLD: usize = 60;
+const NAMES_OF_SIGNAL: usize = 85;
+const SCHEDULE: usize = 150;
+const NAMES_OF_SIZE: usize = 75;
+
+/// More bytes than a record ever has as JSON, without writing it.
+pub(super) fn at_most(explain: &Explain) -> usize {
+    let hold = |h: &Hold| NAMES_OF_HOLD + 10 + width(h.idle_seconds.0) + width(h.seconds_left.0);
+    let row = |a: &Alternative| {
+        let prices = [a.pods_per_hour, a.shortage_per_hour, a.switch_per_hour].map(|p| p.0);
+        let work = [a.pod_cores, a.carries_cores, a.missing_cores].map(|c| c.0);
+        NAMES_OF_ROW + 10 + prices.into_iter().chain(work).map(width).sum::<usize>()
+    };
+    let signal = |s: &SignalVerdict| {
+        let note = s.note.as_ref().map_or(0, |note| 6 * note.len() + 10);
+        NAMES_OF_SIGNAL + 6 * s.name.len() + 2 * ANY + note
+    };
+    let texts = [&explain.limited, &explain.unreachable].into_iter().flatten().chain(&explain.held_back_by);
+    let cores =
+        [explain.demand_cores, explain.usage_cores, explain.planned_cores, explain.capacity_cores, explain.idle_cores];
+    let others = [explain.headroom, explain.allowed_utilization, explain.capacity_adjustment];
+    let seconds = [explain.lead_seconds, explain.binding.and_then(|b| b.seconds_left)];
+    let numbers = cores.into_iter().flatten().map(|c| c.0).chain(others.into_iter().flatten());
+    let numbers = numbers.chain(seconds.into_iter().flatten().map(|s| s.0));
+    let size = |s: &SizeRegret| NAMES_OF_SIZE + width(s.pod_cores.0) + 2 * ANY;
+    NAMES
+        + ANY
+        + numbers.map(width).sum::<usize>()
+        + explain.alternatives.iter().map(row).sum::<usize>()
+        + explain.hold.iter().chain(&explain.then_leave).map(hold).sum::<usize>()
+        + explain.size.iter().map(size).sum::<usize>()
+        + SCHEDULE * explain.schedules.len()
+        + explain.signals.iter().map(signal).sum::<usize>()
+        + texts.map(|_| LONGEST_JSON + 25).sum::<usize>()
+}
+
+/// The most characters of a number that was tidied.
+fn width(x: f64) -> usize {
+    match x.abs() {
+        a if a < 10.0 => 9,
+        a if a < 1e6 => 12,
+        _ => ANY,
     }
 }
 

@@ -179,6 +179,10 @@ fn holding(facts: &Facts) -> String {
         let left = words::duration(facts.foreign.left.unwrap_or(facts.hold));
         return format!("replicas was raised to {n} by somebody else: kept for {left} more");
     }
+    if binding::resizes(facts) {
+        let size = words::cores_unit(facts.sizes.asked);
+        return format!("{} would do, {n} are kept until pods have {size}", facts.replicas.model);
+    }
     if let (Some(needed), true) = (facts.replicas.needed, binding::tolerated(facts)) {
         let tolerance = facts.policy.behavior.scale_down.as_ref().and_then(|rules| rules.tolerance).unwrap_or(0.0);
         let tolerance = words::percent(tolerance);

@@ -1,6 +1,6 @@
 use super::{
     super::{
-        Alternative, Binding, Constraint, Explain, Hold, SignalState, SignalVerdict, decide,
+        SignalState, decide,
         tests::plant::{EPOCH, Plant, latency_policy, policy, snapshot},
     },
     *,
@@ -62,9 +62,10 @@ fn whatever_is_in_it_the_record_is_small() {
     for of in ["a", "\u{1}", "\"", "é", "𝕏"] {
         for number in [0.0, 1.2345, 123_456.789_1, f64::MAX, -1e-300] {
             let mut explain = largest(of, number);
-            assert!(size_of(&explain) > LARGEST_RECORD);
+            assert!(size_of(&explain) > LARGEST_RECORD && size_of(&explain) <= at_most(&explain));
             trim_to_size(&mut explain);
             assert!(size_of(&explain) <= LARGEST_RECORD, "{} bytes: {explain:?}", size_of(&explain));
+            assert!(size_of(&explain) <= at_most(&explain), "an upper bound of what is left, too");
             assert!(explain.binding.is_some() && explain.limited.is_some() && explain.hold.is_some());
         }
     }

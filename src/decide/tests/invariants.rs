@@ -206,6 +206,7 @@ proptest! {
             }
             prop_assert!(!decision.message.is_empty() && !decision.message.contains("NaN") && !decision.message.contains("inf"));
             prop_assert!(record::size_of(&decision.explain) <= record::LARGEST_RECORD);
+            prop_assert!(record::size_of(&decision.explain) <= record::at_most(&decision.explain));
             // JSON has no other word for what is not finite, and what is absent is left out.
             let record = serde_json::to_string(&decision.explain).expect("a record is JSON");
             prop_assert!(!record.contains("null"), "{record}");
