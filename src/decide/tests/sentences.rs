@@ -271,6 +271,7 @@ fn variants() -> Vec<(&'static str, Decision)> {
         ("BacklogDeadline before anything was drained", unknown_work()),
         ("HoldingForDemand of somebody's count", raised_by_hand()),
         ("HoldingForDemand within the tolerance", tolerated()),
+        ("HoldingForDemand while pods are resized", being_resized()),
         ("SignalsStale by usage", stale_usage(false)),
         ("SignalsStale with onSignalLoss", stale_usage(true)),
         ("IdleToZero at zero", super::zero::asleep()),
@@ -301,6 +302,15 @@ fn tolerated() -> Decision {
     plant.rate = 640.0;
     plant.run(3600.0);
     expect(Reason::HoldingForDemand, plant.step())
+}
+
+fn being_resized() -> Decision {
+    let mut plant = Plant::new(latency_policy(), 900.0, 12);
+    until(&mut plant, Reason::SizeCheaper, 6.0 * 3600.0);
+    plant.disturb = |s, _| s.containers[0].sizes[0].cpu_cores = Some(Cores(1.0));
+    let decision = expect(Reason::HoldingForDemand, plant.step());
+    assert_eq!(decision.explain.binding.map(|b| b.constraint), Some(Constraint::Resize));
+    decision
 }
 
 fn stale_usage(lost: bool) -> Decision {
