@@ -113,6 +113,29 @@ fn a_replay_is_decided_again() {
     let record = from_replay(&file).unwrap();
     assert_eq!((record.name.as_str(), record.decision.at), ("web", "2026-02-03T10:00:15Z".parse().unwrap()));
 
+    // What the model says of itself is shown whole.
+    let busy = |second: u32, cores: f64| {
+        json!({"at": format!("2026-02-03T10:00:{second:02}Z"), "replicas": {"spec": 4, "ready": 4},
+            "usageAgeSeconds": 12.0, "windowSeconds": 30.0,
+            "containers": [{"name": "app", "request": {"cpuCores": 1.0, "memoryBytes": 268_435_456}, "reportingPods": 4,
+                "cpuCores": cores, "maxPodCpuCores": cores / 4.0}]})
+    };
+    std::fs::write(&file, format!("{header}\n{}\n{}\n", busy(0, 2.8), busy(15, 3.3))).unwrap();
+    let shown = table::render(&from_replay(&file).unwrap(), None);
+    for part in [
+        "web (Deployment web) · Recommend · 5 replicas × 1 core, 256 MiB",
+        "\n  demand 3.3 cores, planned at 70 % utilization; 5 × 1 core carry 3.67, 4 would carry 2.94\n",
+        "\n  BOUND BY      demand when new pods are ready\n",
+        "\n  DEMAND        3.3 cores from usage: 3.3 cores used, 0 cores idle per replica\n",
+        "\n  PLANNED       for 3.3 cores\n",
+        "\n  CARRIES       0.73 cores per replica at 70 % of its size\n",
+        "RULED OUT BY\n",
+        "not managed\n",
+        "4 → 5",
+    ] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+
     std::fs::write(&file, format!("{header}\nnonsense\n")).unwrap();
     let error = from_replay(&file).unwrap_err().to_string();
     assert!(error.contains("replay.ndjson:2: is not a snapshot"), "{error}");

@@ -169,3 +169,12 @@ fn a_bound_rules_out_and_a_leading_size_is_shown_with_what_it_has_yet_to_earn() 
     }
     assert!(seen > 20, "{seen}");
 }
+
+/// The stream's contract only ever grows: what was written by the last blessed version is read.
+#[test]
+fn a_stream_that_was_written_before_is_read() {
+    let lines = include_str!("../../../simulations/golden/stream.decisions.jsonl");
+    let read = |line: &str| serde_json::from_str::<Decision>(line).expect("a decision");
+    let decisions: Vec<_> = lines.lines().filter(|line| !line.starts_with("{\"error\"")).map(read).collect();
+    assert!(decisions.iter().any(|d| !d.explain.alternatives.is_empty()), "{}", decisions.len());
+}
