@@ -8,6 +8,7 @@
 
 use super::{
     capacity::{Capacity, Mode},
+    refused::{NOT_COMING, Raises},
     sample::Sample,
     vertical::{Look, Vertical, WARM_UP, resizable},
 };
@@ -15,8 +16,8 @@ use crate::{policy::Policy, units::maths};
 
 /// Share of pods whose raise may be refused or missing before replicas no longer wait for it.
 const MOST_REFUSED: f64 = 0.5;
-/// A larger size that is not seen after this is not coming, seconds: a resize in place takes 5 to 15.
-const NOT_COMING: f64 = 60.0;
+/// What is asked for to see whether nodes grant a raise: an eighth of an octave.
+const PROBE: f64 = 1.09;
 /// A boost ends after this.
 pub(super) const BOOST_SECONDS: f64 = 900.0;
 /// … and lasts this long at least.
@@ -32,14 +33,24 @@ pub(super) struct Relief {
 }
 
 /// Whether running pods grow before there are more of them: not before demand has been watched, and not the workers of
-/// a queue, whose deadline says how many there are to be.
-fn vertical_first(policy: &Policy, capacity: &Capacity, sample: &Sample) -> bool {
-    resizable(policy) && policy.levers.replicas && capacity.mode != Mode::Backlog && sample.uptime >= WARM_UP
+/// a queue, whose deadline says how many there are to be, nor where nodes have just refused it.
+fn vertical_first(policy: &Policy, capacity: &Capacity, sample: &Sample, raises: &Raises) -> bool {
+    let may = resizable(policy) && policy.levers.replicas && capacity.mode != Mode::Backlog;
+    may && sample.uptime >= WARM_UP && raises.may(sample.t)
 }
 
 impl Vertical {
+    /// Asks for a little more, to see whether nodes grant it.
+    pub(super) fn probe(&mut self, look: &Look, nominal: f64) {
+        let t = look.sample.t;
+        let size = (look.fit)(PROBE * nominal);
+        if size > 1.03 * nominal && self.raises.may(t) {
+            self.boost = Some((size, t));
+        }
+    }
+
     /// The size that running pods are to have, and since when.
-    fn wanted(&self) -> Option<(f64, f64)> {
+    pub(super) fn wanted(&self) -> Option<(f64, f64)> {
         self.boost.or(self.asked_since())
     }
 
@@ -62,8 +73,8 @@ impl Vertical {
         step: Option<f64>,
         fit: &dyn Fn(f64) -> f64,
     ) -> Relief {
-        let able =
-            vertical_first(policy, capacity, sample) && self.stuck(policy, sample) <= MOST_REFUSED * sample.ready;
+        let able = vertical_first(policy, capacity, sample, &self.raises)
+            && self.stuck(policy, sample) <= MOST_REFUSED * sample.ready;
         let (Some(nominal), Some(asked), true) = (self.nominal, self.asked(), able) else { return Relief::default() };
         let most = fit(policy.tuning.boost * nominal);
         let covers = sample.ready * capacity.of(most);
@@ -99,7 +110,7 @@ impl Vertical {
         }
         let asked = self.asked().unwrap_or(nominal);
         let need = 1.05 * look.demand;
-        let may_grow = look.growing || vertical_first(look.policy, look.capacity, look.sample);
+        let may_grow = look.growing || vertical_first(look.policy, look.capacity, look.sample, &self.raises);
         let full = n * look.capacity.of(nominal);
         if let Some((_, since)) = self.boost {
             self.end_boost(look, t - since, need < 0.98 * full || !may_grow);

@@ -320,6 +320,6 @@ pub(super) struct Evidence<'a> {
     pub(super) size: f64,
     /// Share over the target.
     pub(super) violation: Option<f64>,
-    /// Pods were at capacity.
+    /// Pods were at capacity, or more of them are known not to help.
     pub(super) saturated: bool,
 }

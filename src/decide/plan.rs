@@ -30,6 +30,8 @@ use crate::{
 const MANY_TRIMS: u32 = 72;
 /// A queue's workers that have not grown after this are reckoned as they are: a resize in place takes 5 to 15 s.
 const GROW_PATIENCE: f64 = 45.0;
+/// A smaller size must have saved this many times as much where it can't be taken back: nights and weekends are seen first.
+const IRREVERSIBLE: f64 = 24.0;
 /// A resize that is not seen after this is not coming, seconds.
 const RESIZE_PATIENCE: f64 = 120.0;
 /// Size reckoned with while nothing is known about the CPU of a pod, cores.
@@ -63,6 +65,8 @@ pub(super) struct Plan {
     pub(super) k: f64,
     /// Work planned for.
     pub(super) planned: f64,
+    /// The same, if all pods had the size that is asked for.
+    pub(super) wanted: f64,
     /// Work that must be carried now.
     pub(super) must: f64,
     /// Work that pods are to carry meanwhile by growing in place, until what waits is done.
@@ -106,11 +110,15 @@ pub(super) fn plan(
     let imbalance = memory.demand.imbalance;
     let capacity = Capacity::of_tick(policy, &reckoned, imbalance, &mut memory.capacity);
     memory.queue.learn(sample, signals);
-    if let Some(larger) = outgrown(snapshot, policy, sample, signals, &capacity, pod, reckoned.cores) {
-        memory.counters.rescale(capacity.of(larger) / capacity.of(pod.size));
-        memory.vertical.resize(larger, sample.t);
+    let other = memory.vertical.judge_raise(sample, policy).or_else(|| {
+        let may = memory.vertical.raises.may(sample.t);
+        outgrown(snapshot, policy, sample, signals, &capacity, pod, reckoned.cores).filter(|_| may)
+    });
+    if let Some(size) = other {
+        memory.counters.rescale(capacity.of(size) / capacity.of(pod.size));
+        memory.vertical.resize(size, sample.t);
         memory.sizes.clear();
-        pod.size = larger;
+        pod.size = size;
     }
     let k = capacity.of(pod.size);
     let price = Price::of(policy);
@@ -129,13 +137,15 @@ pub(super) fn plan(
     // A pod whose raise was refused counts with the size it has.
     let refused = lacking(policy, sample, memory, &capacity, k);
     let backlog_binds = by_backlog > raw;
+    let wanted = raw.max(by_backlog);
     Plan {
         pod,
         price,
         demand,
         backlog,
         k,
-        planned: raw.max(by_backlog) + refused,
+        planned: wanted + refused,
+        wanted,
         must: by_cpu.max(by_backlog) + refused,
         meanwhile: backlog.filter(|_| only_backlog).map_or(0.0, |b| b.cores * k / b.k),
         backlog_binds,
@@ -237,15 +247,22 @@ pub(super) fn relieve(
     memory.vertical.relieve(tick.sample, policy, capacity, step, &fit)
 }
 
+/// Whether running pods are trimmed: there is a budget, and nodes give back what was lowered.
+fn trims(policy: &Policy, sample: &Sample, memory: &Memory) -> bool {
+    policy.resize.trims_per_pod_per_day > 0 && memory.vertical.raises.trusted(sample.t, policy.mode)
+}
+
 /// Idle seconds after which a replica leaves.
 pub(super) fn hold(policy: &Policy, plan: &Plan, sample: &Sample, memory: &Memory) -> f64 {
     if let Some(given) = policy.behavior.scale_down.as_ref().and_then(|d| d.stabilization) {
         return super::arith::sane(given.0).unwrap_or(policy.tuning.hold_plain).min(3600.0);
     }
+    // Waiting is cheap only while pods shrink meanwhile.
+    let trims = if trims(policy, sample, memory) { policy.resize.trims_per_pod_per_day } else { 0 };
     match plan.capacity.as_ref().map(|c| (c.mode, c.sizes_managed)) {
         Some((Mode::Backlog, _)) => zero::keep_worker(sample, &memory.zero),
-        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day >= MANY_TRIMS => policy.tuning.hold_trimmed,
-        Some((Mode::Latency, true)) if policy.resize.trims_per_pod_per_day > 0 => policy.tuning.hold_some_trims,
+        Some((Mode::Latency, true)) if trims >= MANY_TRIMS => policy.tuning.hold_trimmed,
+        Some((Mode::Latency, true)) if trims > 0 => policy.tuning.hold_some_trims,
         _ => policy.tuning.hold_plain,
     }
 }
@@ -356,6 +373,11 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     let keep = policy.may_sleep().then(|| zero::keep(policy, sample, last, &memory.zero));
     let asleep = asked.zero.asleep && !asked.foreign.wrote;
     let tired = may_shrink && asked.foreign.floor.is_none() && asked.calendar.floor() == 0;
+    // What is still remembered of the last work is no work: else it would wake for that and leave again, tick by tick.
+    let rests = asleep && asked.zero.idle.is_some() && asked.foreign.floor.is_none() && asked.calendar.floor() == 0;
+    if rests && !raised_by_loss && wanted <= 1 {
+        wanted = 0;
+    }
     wanted = keep.map_or(wanted, |keep| asked.zero.count(asleep, wanted, current, tired.then_some(keep)));
     if asked.zero.blind.is_some() {
         wanted = wanted.max(1);
@@ -435,16 +457,8 @@ pub(super) fn sizes(
         let demand = plan.must.max(plan.meanwhile);
         leader = regret(policy, sample, memory, plan, count, frozen, &fit);
         let peak = memory.demand.demand_peak;
-        let admissible = |r: f64| {
-            size::admissible(
-                r,
-                plan.pod.gib,
-                capacity,
-                &plan.price,
-                (policy.replicas.max.0.max(1), peak),
-                policy.tuning.peak_margin,
-            )
-        };
+        // A trim is taken back when load rises, so it need not carry the known peak.
+        let admissible = |r: f64| size::admissible(r, plan.pod.gib, capacity, &plan.price);
         let look = Look {
             sample,
             policy,
@@ -489,7 +503,12 @@ fn regret(
         return None;
     }
     let named_larger = plan.pod.size.max(policy.tuning.largest).max(largest_named(policy));
-    let fits = |r: f64| r <= named_larger * 1.001 && (fit(r) / r - 1.0).abs() < 0.05;
+    let may = memory.vertical.raises.may(sample.t);
+    // What could not be had back is not lowered below what the template asks for.
+    let reversible = memory.vertical.raises.reversible(sample.t, policy.mode);
+    let least = if reversible { 0.0 } else { 0.98 * plan.pod.template };
+    let largest = if may { named_larger } else { plan.pod.size };
+    let fits = |r: f64| r >= least && r <= largest * 1.001 && (fit(r) / r - 1.0).abs() < 0.05;
     let leader = memory.sizes.step(&Choice {
         dt: sample.dt,
         t: sample.t,
@@ -500,7 +519,7 @@ fn regret(
         replicas: count.decided,
         gib: plan.pod.gib,
         demand: plan.demand.map_or(0.0, |d| d.cores),
-        planned: plan.planned,
+        planned: plan.wanted,
         peak: memory.demand.demand_peak,
         bounds: limits::bounds(policy),
         capacity,
@@ -508,6 +527,8 @@ fn regret(
         memory: &memory.demand.memory,
         fits: &fits,
         frozen,
+        trims: trims(policy, sample, memory),
+        patience: if may { 1.0 } else { IRREVERSIBLE },
         tuning: &policy.tuning,
     })?;
     if leader.taken {
@@ -540,7 +561,9 @@ pub(super) fn correct(
         demand: demand.cores,
         size: sample.running.unwrap_or(plan.pod.size),
         violation: Feedback::violation(policy, signals).filter(|_| whole),
-        saturated: saturation.cause.is_some_and(|cause| !matches!(cause, Cause::Violations(_))),
+        // What more pods do not change is not learned as capacity either, or it would buy them all the same.
+        saturated: memory.saturation.gave_up()
+            || saturation.cause.is_some_and(|cause| !matches!(cause, Cause::Violations(_))),
     };
     memory.capacity.correct(policy, capacity, &evidence);
 }

@@ -160,9 +160,12 @@ impl Scale<'_> {
             0.0
         };
         let earned = sizes.leader.filter(|l| !l.taken && (l.size / size - 1.0).abs() < SAME_SIZE);
-        let earned = earned.map_or(0.0, |leader| leader.regret);
         let present = f64::from(replicas.decided.max(1)) * plan.price.pod(plan.pod.size, gib);
-        let earns = if resized { (present * policy.tuning.resize_after - earned).max(0.0) } else { 0.0 };
+        let earns = match earned {
+            _ if !resized => 0.0,
+            Some(leader) => (leader.threshold - leader.regret).max(0.0),
+            None => present * policy.tuning.resize_after,
+        };
         Alternative {
             replicas: Replicas(n),
             pod_cores: Cores(tidy(size)),
@@ -196,12 +199,14 @@ impl Scale<'_> {
         let (min, max) = limits::bounds(policy);
         let needed = replicas_for(plan.planned, self.capacity.of(size));
         let n = if policy.levers.replicas { needed.clamp(min, max) } else { self.facts.replicas.decided };
-        let known = (max, self.facts.memory.demand.demand_peak);
-        let margin = policy.tuning.peak_margin;
-        let admissible = size::admissible(size, plan.pod.gib, self.capacity, &plan.price, known, margin);
+        let peak = policy.tuning.peak_margin * self.facts.memory.demand.demand_peak;
+        let carries_peak = f64::from(max) * self.capacity.of(size) >= peak;
+        let admissible = carries_peak && size::admissible(size, plan.pod.gib, self.capacity, &plan.price);
+        // Nodes that refused a larger pod are asked again later.
+        let had = size <= plan.pod.size || self.facts.memory.vertical.raises.may(self.facts.sample.t);
         let ruled_out = if !self.capacity.sizes_managed {
             Some(Constraint::NotManaged)
-        } else if !fits {
+        } else if !(fits && had) {
             Some(Constraint::Bounds)
         } else if !admissible {
             Some(Constraint::Inadmissible)

@@ -148,6 +148,11 @@ impl Episode {
         floor
     }
 
+    /// Whether growing was tried and is known not to help.
+    pub(super) fn gave_up(&self) -> bool {
+        self.given_up_until.is_some()
+    }
+
     fn in_vain(&self) -> Option<u32> {
         self.given_up_until.map(|_| self.added_in_vain)
     }

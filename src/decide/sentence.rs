@@ -395,6 +395,11 @@ pub(super) fn held_back_by(facts: &Facts) -> Vec<String> {
     if facts.foreign.rival {
         held.push(facts.memory.foreign.describe());
     }
+    let raises = &facts.memory.vertical.raises;
+    if !raises.may(facts.sample.t) {
+        let (size, until) = (words::cores_unit(raises.refused), words::clock(raises.rests_until));
+        held.push(format!("nodes refused pods of {size}: no pod is made smaller or chosen larger until {until}"));
+    }
     if let Some(off) = &facts.zero.off {
         held.push(format!("{off}: zero is off"));
     }

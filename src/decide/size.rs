@@ -59,6 +59,9 @@ struct Shadow {
     most: u16,
 }
 
+/// Sizes of the lattice that a trim goes down at most: to a quarter, in quarters of an octave.
+const TRIM_STEPS: usize = 8;
+
 /// How many times each size of the lattice doubles a core; a smaller one does not.
 static DOUBLINGS: LazyLock<[f64; SIZES]> = LazyLock::new(|| lattice().map(|r| maths::log2(r).max(0.0)));
 
@@ -91,6 +94,10 @@ pub(super) struct Choice<'a> {
     pub(super) fits: &'a dyn Fn(f64) -> bool,
     /// Nothing may be resized now.
     pub(super) frozen: bool,
+    /// How many times the usual savings another size must have brought.
+    pub(super) patience: f64,
+    /// Running pods are trimmed to what is needed of them.
+    pub(super) trims: bool,
     /// Constants.
     pub(super) tuning: &'a Tuning,
 }
@@ -108,21 +115,14 @@ pub(super) struct Leader {
     pub(super) taken: bool,
 }
 
-/// Whether a size may be used for this workload.
-pub(super) fn admissible(
-    size: f64,
-    gib: f64,
-    capacity: &Capacity,
-    price: &Price,
-    (max, peak): (u32, f64),
-    margin: f64,
-) -> bool {
-    admits(capacity.feasible(size), capacity.of(size), price.pod(size, gib), price, (max, margin * peak))
+/// Whether a pod of a size answers in time and earns its price.
+pub(super) fn admissible(size: f64, gib: f64, capacity: &Capacity, price: &Price) -> bool {
+    admits(capacity.feasible(size), capacity.of(size), price.pod(size, gib), price)
 }
 
 /// The same for a size whose allowed utilization, capacity and price are known.
-fn admits(feasible: f64, k: f64, pod: f64, price: &Price, (max, carried): (u32, f64)) -> bool {
-    feasible >= LEAST_UTILIZATION && price.shortage() * k >= PAYS * pod && f64::from(max) * k >= carried
+fn admits(feasible: f64, k: f64, pod: f64, price: &Price) -> bool {
+    feasible >= LEAST_UTILIZATION && price.shortage() * k >= PAYS * pod
 }
 
 /// What a pod of one size carries and costs at this tick.
@@ -143,6 +143,12 @@ fn offers(choice: &Choice) -> [Offer; SIZES] {
         *offer = Offer { k, pod: choice.price.pod(size, gib) };
     }
     offers
+}
+
+/// Price of a pod of size `j` that needs to carry only so much, after trimming.
+fn trimmed(offers: &[Offer; SIZES], j: usize, work: f64) -> f64 {
+    let least = j.saturating_sub(TRIM_STEPS);
+    offers[least..=j].iter().find(|offer| offer.k >= work).map_or(offers[j].pod, |offer| offer.pod)
 }
 
 impl Regrets {
@@ -177,8 +183,9 @@ impl Regrets {
             let shadow = &mut self.shadows[j];
             shadow.regret = shadow.regret * keep + dt * (present - costs[j]);
             let feasible = choice.capacity.feasible_lattice(j);
-            let known = (choice.bounds.1, choice.tuning.peak_margin * choice.peak);
-            let allowed = admits(feasible, offers[j].k, offers[j].pod, choice.price, known) && (choice.fits)(size);
+            let Offer { k, pod } = offers[j];
+            let carries_peak = f64::from(choice.bounds.1) * k >= choice.tuning.peak_margin * choice.peak;
+            let allowed = carries_peak && admits(feasible, k, pod, choice.price) && (choice.fits)(size);
             if !allowed || !shadow.regret.is_finite() {
                 shadow.regret = shadow.regret.min(0.0);
             }
@@ -198,8 +205,10 @@ impl Regrets {
             let held = self.shadows[j].follow(need(choice, k, pod), dt, choice.hold);
             now[j] = held;
             let n = f64::from(before.map_or(held, |b| b[j]));
+            // Pods are trimmed to what is needed of them, so a size that is too large just now costs little.
+            let paid = if choice.trims { trimmed(offers, j, choice.planned / n.max(1.0)) } else { pod };
             costs[j] =
-                choice.price.stage(n, pod, k, choice.demand) + n * pod * choice.tuning.fragmentation * DOUBLINGS[j];
+                choice.price.stage(n, paid, k, choice.demand) + n * paid * choice.tuning.fragmentation * DOUBLINGS[j];
         }
         self.had.push(now);
         while self.had.len() > delay {
@@ -217,8 +226,10 @@ impl Regrets {
         if regret <= 0.0 {
             return None;
         }
-        let threshold =
-            f64::from(choice.replicas.max(1)) * choice.price.pod(choice.size, choice.gib) * choice.tuning.resize_after;
+        let threshold = f64::from(choice.replicas.max(1))
+            * choice.price.pod(choice.size, choice.gib)
+            * choice.tuning.resize_after
+            * choice.patience;
         let quiet = choice.t - self.resized >= LEAST_BETWEEN && choice.uptime >= WARM_UP;
         let taken = may_take && regret > threshold && quiet && !choice.frozen;
         if taken {

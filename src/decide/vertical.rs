@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     capacity::{Capacity, Mode},
+    refused::Raises,
     sample::Sample,
 };
 use crate::{
@@ -47,6 +48,8 @@ pub(super) struct Vertical {
     pub(super) boost: Option<(f64, f64)>,
     /// Since when pods are larger against a shortage.
     pub(super) relieved: Option<f64>,
+    /// Raises, and what became of them.
+    pub(super) raises: Raises,
 }
 
 /// What trimming and boosting look at.
@@ -120,8 +123,9 @@ impl Vertical {
 
     /// Another nominal size was chosen.
     pub(super) fn resize(&mut self, size: f64, t: f64) {
+        self.raises.chosen(self.nominal, size);
         self.ask(size, size, t);
-        self.lower_since = None;
+        self.forget_lower();
     }
 
     fn ask(&mut self, nominal: f64, asked: f64, t: f64) {
@@ -168,7 +172,10 @@ impl Vertical {
             self.lower_most = self.lower_most.max(want);
             self.wasted += look.sample.dt * (1.0 - self.lower_most / asked).max(0.0);
             let price = look.policy.tuning.trim_price * PRICED_AT / f64::from(trims);
-            if t - since >= look.policy.tuning.trim_after && self.wasted >= price && self.may_decrease() {
+            let due = t - since >= look.policy.tuning.trim_after && self.wasted >= price && self.may_decrease();
+            if due && !self.raises.reversible(t, look.policy.mode) {
+                self.probe(look, nominal);
+            } else if due {
                 self.set(self.lower_most.min(asked), t);
                 self.forget_lower();
                 self.pay();

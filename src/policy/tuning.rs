@@ -75,13 +75,13 @@ impl Default for Tuning {
             hold_plain: 600.0,
             resize_after: 600.0,
             regret_half_life: 172_800.0,
-            peak_margin: 1.3,
+            peak_margin: 1.5,
             largest: 4.0,
             fragmentation: 0.01,
             trim_floor: 0.25,
             trim_after: 120.0,
             trim_gain: 0.12,
-            trim_price: 54.0,
+            trim_price: 80.0,
             boost: 2.0,
         }
     }

@@ -216,6 +216,8 @@ fn sizes_change_no_more_often_than_regret_allows() {
                 memory: &memory,
                 fits: &|_| true,
                 frozen: false,
+                trims: false,
+                patience: 1.0,
                 tuning: &policy.tuning,
             });
             let Some(leader) = leader else {
