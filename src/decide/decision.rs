@@ -119,12 +119,18 @@ pub enum Reason {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explain {
+    /// What binds: nothing cheaper is taken before it gives way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
     /// Demand, free of our own actions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub demand_cores: Option<Cores>,
     /// Which evidence made it, in words: `rate`, `usage`, `rate, raised by usage`, `backlog`, …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub demand_from: Option<String>,
+    /// CPU that is used, idle cost included: the evidence beside the signals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage_cores: Option<Cores>,
     /// What is planned for: demand with headroom and drain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned_cores: Option<Cores>,
@@ -155,6 +161,9 @@ pub struct Explain {
     /// The replica that leaves next, if one waits to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// Those that leave after it, the next one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub then_leave: Vec<Hold>,
     /// The size that competes with the present one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<SizeRegret>,
@@ -173,6 +182,116 @@ pub struct Explain {
     /// Why the objective cannot be reached (condition `ObjectiveReachable` = False), in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreachable: Option<String>,
+}
+
+/// What binds, and how long if nothing else changes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Binding {
+    /// The constraint.
+    pub constraint: Constraint,
+    /// When it gives way by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<Seconds>,
+}
+
+/// What can bind a decision or rule out an alternative. A closed set, in the order in which they are looked for; the
+/// last two concern sizes alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Constraint {
+    /// Nothing has been measured yet.
+    NoData,
+    /// Signals or usage cannot be believed: nothing shrinks, nothing is resized.
+    SignalsStale,
+    /// A new template is watched: nothing shrinks, nothing is resized.
+    Rollout,
+    /// `spec.behavior`: the rate or the tolerance of a direction.
+    Behavior,
+    /// `spec.replicas.max`.
+    MaxReplicas,
+    /// `spec.replicas.min`.
+    MinReplicas,
+    /// A quota of the namespace.
+    Quota,
+    /// The floor of a schedule.
+    Schedule,
+    /// A count that somebody else wrote.
+    OtherWriter,
+    /// It is not ours to move, or nothing tells which is better.
+    NotManaged,
+    /// Added replicas did not help.
+    Downstream,
+    /// Pods are short.
+    Saturation,
+    /// Pods are on their way to a larger size.
+    Resize,
+    /// Memory follows its peaks or a kill.
+    Memory,
+    /// Zero is off, because a signal went with the last pod.
+    ZeroOff,
+    /// What waits is to be drained in time.
+    Backlog,
+    /// Demand when pods that are asked for now are ready.
+    Demand,
+    /// Idle replicas are kept for a while.
+    Hold,
+    /// The CPU bounds of a container, its limit, or the node.
+    Bounds,
+    /// Pods of the size cannot meet the objective, do not pay, or could not carry the known peak.
+    Inadmissible,
+}
+
+impl Constraint {
+    /// All of them, in their order.
+    pub const ALL: [Self; 20] = [
+        Self::NoData,
+        Self::SignalsStale,
+        Self::Rollout,
+        Self::Behavior,
+        Self::MaxReplicas,
+        Self::MinReplicas,
+        Self::Quota,
+        Self::Schedule,
+        Self::OtherWriter,
+        Self::NotManaged,
+        Self::Downstream,
+        Self::Saturation,
+        Self::Resize,
+        Self::Memory,
+        Self::ZeroOff,
+        Self::Backlog,
+        Self::Demand,
+        Self::Hold,
+        Self::Bounds,
+        Self::Inadmissible,
+    ];
+
+    /// In words, to be read after "bound by".
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::NoData => "nothing measured yet",
+            Self::SignalsStale => "signals that cannot be believed",
+            Self::Rollout => "a rollout",
+            Self::Behavior => "spec.behavior",
+            Self::MaxReplicas => "spec.replicas.max",
+            Self::MinReplicas => "spec.replicas.min",
+            Self::Quota => "a quota",
+            Self::Schedule => "a schedule",
+            Self::OtherWriter => "a count that somebody else wrote",
+            Self::NotManaged => "not managed",
+            Self::Downstream => "something behind the service",
+            Self::Saturation => "pods that are short",
+            Self::Resize => "a resize under way",
+            Self::Memory => "memory",
+            Self::ZeroOff => "zero is off",
+            Self::Backlog => "the time to drain what waits",
+            Self::Demand => "demand when new pods are ready",
+            Self::Hold => "the hold of idle replicas",
+            Self::Bounds => "CPU bounds",
+            Self::Inadmissible => "objective or known peak",
+        }
+    }
 }
 
 /// One answer that was weighed.
@@ -194,8 +313,12 @@ pub struct Alternative {
     pub pods_per_hour: DollarsPerHour,
     /// Price of the shortage.
     pub shortage_per_hour: DollarsPerHour,
-    /// Price of getting there, spread over an hour.
+    /// What is still to be paid before it is had, spread over an hour: pods until they serve, the rest of a replica's
+    /// hold, what another size has yet to earn.
     pub switch_per_hour: DollarsPerHour,
+    /// What rules it out, whatever it costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruled_out: Option<Constraint>,
 }
 
 impl Alternative {

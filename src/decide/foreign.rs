@@ -45,6 +45,8 @@ pub(super) struct Foreign {
     pub(super) floor: Option<u32>,
     /// A repeated rival: nothing shrinks.
     pub(super) rival: bool,
+    /// Seconds until the truce, else the floor, is over.
+    pub(super) left: Option<f64>,
 }
 
 impl Writes {
@@ -78,7 +80,8 @@ impl Writes {
             self.times.clear();
         }
         let rival = self.truce_until.is_some() && policy.on_rival == OnRival::Floor;
-        Foreign { wrote, floor: self.floor.map(|(n, _)| n), rival }
+        let until = self.truce_until.filter(|_| rival).or(self.floor.map(|(_, until)| until));
+        Foreign { wrote, floor: self.floor.map(|(n, _)| n), rival, left: until.map(|until| until - sample.t) }
     }
 
     /// Who the rival is and what it did, in words.

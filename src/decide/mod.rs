@@ -19,13 +19,15 @@
 //! | `size`, `vertical`, `boost` | the size of a pod: chosen slowly, trimmed and boosted meanwhile |
 //! | `refused` | a larger size that nodes refuse is given up |
 //! | `memory`, `containers` | memory, and complete requests and limits |
-//! | `explain` | the reason as a sentence, and the numbers behind it |
+//! | `explain`, `sentence` | the reason, as a word and as a sentence |
+//! | `binding`, `record` | what binds, and the numbers behind the decision |
 //!
 //! Invariants: pure and deterministic (no clock, no I/O, sorted collections, one mathematics library); the same inputs
 //! give the same bytes, and serialising the [`Memory`] in between changes nothing. Nothing observed is believed to be
 //! finite or sensible. Deadbands bind shrinking only. Every decision has its reason.
 
 mod arith;
+mod binding;
 mod boost;
 mod capacity;
 mod compact;
@@ -41,6 +43,7 @@ mod plan;
 mod pressure;
 mod price;
 mod queue;
+mod record;
 mod refused;
 mod replicas;
 mod sample;

@@ -192,7 +192,7 @@ fn outgrown(
 }
 
 /// Whether pods are on their way to a larger size: the count does not shrink before they have it.
-fn resizing(sample: &Sample, memory: &Memory) -> bool {
+pub(super) fn resizing(sample: &Sample, memory: &Memory) -> bool {
     memory.vertical.asked_since().is_some_and(|(asked, since)| {
         sample.t - since <= RESIZE_PATIENCE && sample.groups.iter().any(|(n, r, _)| *n > 0.0 && *r < 0.98 * asked)
     })

@@ -26,7 +26,8 @@ pub(super) struct Floor<'a> {
     /// Fewest replicas.
     pub(super) replicas: u32,
     start: Timestamp,
-    end: Timestamp,
+    /// When it ends.
+    pub(super) end: Timestamp,
     schedule: &'a Schedule,
 }
 

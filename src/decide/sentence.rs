@@ -1,7 +1,7 @@
 //! The sentences, one per [`Reason`], and the words for what holds back, limits, or cannot be reached.
 
 use super::{
-    Reason,
+    Reason, binding,
     capacity::{Capacity, Feedback, Mode},
     explain::Facts,
     memory::{Change, MARGIN},
@@ -176,7 +176,17 @@ fn latency(facts: &Facts) -> String {
 fn holding(facts: &Facts) -> String {
     let n = facts.replicas.decided;
     if facts.foreign.floor == Some(n) {
-        return format!("replicas was raised to {n} by somebody else: kept for {}", words::duration(facts.hold));
+        let left = words::duration(facts.foreign.left.unwrap_or(facts.hold));
+        return format!("replicas was raised to {n} by somebody else: kept for {left} more");
+    }
+    if binding::resizes(facts) {
+        let size = words::cores_unit(facts.sizes.asked);
+        return format!("{} would do, {n} are kept until pods have {size}", facts.replicas.model);
+    }
+    if let (Some(needed), true) = (facts.replicas.needed, binding::tolerated(facts)) {
+        let tolerance = facts.policy.behavior.scale_down.as_ref().and_then(|rules| rules.tolerance).unwrap_or(0.0);
+        let tolerance = words::percent(tolerance);
+        return format!("{needed} would do, {n} are within the tolerance of scaleDown ({tolerance}): kept");
     }
     let (idle, hold) = idle_and_hold(facts);
     let (idle, left) = (idle.round(), (hold - idle).max(0.0).round());
@@ -361,7 +371,13 @@ pub(super) fn unreachable(facts: &Facts) -> Option<String> {
 fn downstream(facts: &Facts) -> String {
     let behind = "not adding more; look behind the service";
     if let Some(added) = facts.saturation.in_vain {
-        return format!("{} added changed it by less than 10 %: {behind}", words::replicas(added));
+        let what = match facts.saturation.cause {
+            Some(Cause::Violations(_)) => "latency",
+            Some(Cause::Throttled(_)) => "throttling",
+            _ => "saturation",
+        };
+        let added = if added == 1 { "1 added replica".to_owned() } else { format!("{added} added replicas") };
+        return format!("{added} changed {what} by less than 10 %: {behind}");
     }
     let busy = facts.plan.must / (facts.sample.ready.max(1.0) * facts.plan.pod.size);
     format!("requests are late at {} utilization, which is not for lack of capacity: {behind}", words::percent(busy))

@@ -5,7 +5,7 @@ use super::{
     panel::{self, Panel, Record, Sizes, meaning},
 };
 use crate::{
-    decide::Decision,
+    decide::{Constraint, Decision},
     simulate::{Scenario, TICK, Tick, Truth},
 };
 
@@ -190,7 +190,9 @@ fn same(last: &Decision, now: &Decision) -> bool {
 }
 
 fn record(seconds: f64, decision: &Decision) -> Record {
-    let weighed = decision.explain.alternatives.iter().map(|a| {
+    // What was no choice at all is not shown.
+    let managed = decision.explain.alternatives.iter().filter(|a| a.ruled_out != Some(Constraint::NotManaged));
+    let weighed = managed.map(|a| {
         [
             a.replicas.as_f64(),
             round(a.pod_cores.get(), 1000.0),

@@ -52,6 +52,16 @@ pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, ApiError
 mod tests {
     use super::*;
 
+    /// The page and the terminal say the same about what binds.
+    #[test]
+    fn the_page_has_the_words_of_every_constraint() {
+        let page = include_str!("page/explain.js");
+        for constraint in crate::decide::Constraint::ALL {
+            let entry = format!("{constraint:?}: \"{}\"", constraint.words());
+            assert!(page.contains(&entry), "explain.js lacks {entry}");
+        }
+    }
+
     /// Tenant text must only ever become text: none of the ways to turn a string into markup or code may be used.
     #[test]
     fn the_page_never_turns_a_string_into_markup() {

@@ -1,4 +1,5 @@
-//! The table for people: the sentence, the answers that were weighed, the signals, what holds it back, what changed.
+//! The table for people: the sentence, what binds and the evidence, the answers that were weighed, the signals, what
+//! holds it back, what changed.
 
 use std::fmt::Write as _;
 
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{CHANGES, Change, Record, seconds_since, shape};
 use crate::{
-    decide::{Decision, ScheduledFloor, SignalVerdict},
+    decide::{Decision, Explain, ScheduledFloor, SignalVerdict},
     policy::Role,
     units::{Bytes, Cores},
 };
@@ -15,30 +16,91 @@ use crate::{
 /// Everything, indented as it is read.
 pub(super) fn render(record: &Record, now: Option<Timestamp>) -> String {
     let decision = &record.decision;
+    let explain = &decision.explain;
     let mut text = format!("{}\n  {}\n", headline(record, now), decision.message);
-    if !decision.explain.alternatives.is_empty() {
+    entries(&mut text, evidence(decision));
+    if !explain.alternatives.is_empty() {
         block(&mut text, &alternatives(decision));
     }
-    if let Some(waiting) = waiting(decision) {
+    for waiting in waiting(explain) {
         line(&mut text, &format!("  {waiting}"));
     }
-    if !decision.explain.signals.is_empty() {
-        block(&mut text, &signals(&decision.explain.signals));
+    if !explain.signals.is_empty() {
+        block(&mut text, &signals(&explain.signals));
     }
-    let held = &decision.explain.held_back_by;
-    let held = if held.is_empty() { "nothing".to_owned() } else { held.join("; ") };
-    text.push('\n');
-    line(&mut text, &format!("  HELD BACK BY  {held}"));
-    if let Some(limit) = &decision.explain.limited {
-        line(&mut text, &format!("  LIMITED BY    {limit}"));
-    }
-    for floor in &decision.explain.schedules {
-        line(&mut text, &format!("  SCHEDULED     {}", scheduled(floor)));
-    }
+    entries(&mut text, bounds(explain));
     if !record.changes.is_empty() {
         block(&mut text, &changes(&record.changes));
     }
     text
+}
+
+/// A name and what is said about it.
+type Entry = (&'static str, String);
+
+/// Entries below each other, after an empty line.
+fn entries(text: &mut String, entries: Vec<Entry>) {
+    if !entries.is_empty() {
+        text.push('\n');
+    }
+    for (name, what) in entries {
+        line(text, format!("  {name:<12}  {what}").trim_end());
+    }
+}
+
+/// What binds, how much work there is and what says so, what one replica carries of it.
+fn evidence(decision: &Decision) -> Vec<Entry> {
+    let e = &decision.explain;
+    let binding = e.binding.map(|b| {
+        let left = b.seconds_left.map_or_else(String::new, |s| format!(", {} left", span(s.get())));
+        format!("{}{left}", b.constraint.words())
+    });
+    let parts = [
+        e.usage_cores.map(|u| format!("{} used", cores(u))),
+        e.idle_cores.map(|i| format!("{} idle per replica", cores(i))),
+        e.work_core_seconds.map(|w| format!("{} of CPU per unit", milliseconds(w))),
+    ];
+    let because: Vec<_> = parts.into_iter().flatten().collect();
+    let because = if because.is_empty() { String::new() } else { format!(": {}", because.join(", ")) };
+    let demand = e.demand_cores.map(|demand| {
+        let from = e.demand_from.as_ref().map_or_else(String::new, |from| format!(" from {from}"));
+        format!("{}{from}{because}", cores(demand))
+    });
+    let planned = e.planned_cores.map(|planned| {
+        let headroom = e.headroom.filter(|h| *h > 0.0).map(|h| format!(", {} headroom", percent(h)));
+        format!("for {}{}", cores(planned), headroom.unwrap_or_default())
+    });
+    let carries = e.capacity_cores.map(|one| {
+        let allowed = e.allowed_utilization.map(|a| format!(" at {} of its size", percent(a)));
+        let corrected = e.capacity_adjustment.filter(|a| (a - 1.0).abs() >= 0.005);
+        let corrected = corrected.map(|a| format!(", {} of what was reckoned, as measured", percent(a)));
+        format!("{} per replica{}{}", cores(one), allowed.unwrap_or_default(), corrected.unwrap_or_default())
+    });
+    let boost = decision.boost.as_ref().map(|boost| {
+        let each = boost.containers.iter().map(|c| format!("{} {}", c.name, cores(c.cpu_cores)));
+        format!("{} until {}", each.collect::<Vec<_>>().join(", "), boost.until)
+    });
+    let lead = e.lead_seconds.map(|lead| format!("{} from a decision to a ready pod", span(lead.get())));
+    let all = [
+        ("BOUND BY", binding),
+        ("DEMAND", demand),
+        ("PLANNED", planned),
+        ("CARRIES", carries),
+        ("MEANWHILE", boost),
+        ("LEAD TIME", lead),
+    ];
+    all.into_iter().filter_map(|(name, what)| Some((name, what?))).collect()
+}
+
+/// What keeps it from shrinking, limits it, or cannot be reached; and the calendar.
+fn bounds(explain: &Explain) -> Vec<Entry> {
+    let held = &explain.held_back_by;
+    let held = if held.is_empty() { "nothing".to_owned() } else { held.join("; ") };
+    let mut all = vec![("HELD BACK BY", held)];
+    all.extend(explain.limited.iter().map(|limit| ("LIMITED BY", limit.clone())));
+    all.extend(explain.unreachable.iter().map(|why| ("OUT OF REACH", why.clone())));
+    all.extend(explain.schedules.iter().map(|floor| ("SCHEDULED", scheduled(floor))));
+    all
 }
 
 fn line(text: &mut String, line: &str) {
@@ -55,24 +117,46 @@ fn block(text: &mut String, table: &Table) {
 
 fn headline(record: &Record, now: Option<Timestamp>) -> String {
     let decision = &record.decision;
-    let cpu = shape(decision).pod_cores.map(|c| format!("{} cores", number(c)));
+    let cpu = shape(decision).pod_cores.map(cores);
     let memory = decision.containers.iter().filter_map(|c| c.requests.memory_bytes).map(|b| b.0).reduce(|a, b| a + b);
     let size: Vec<_> = cpu.into_iter().chain(memory.map(|m| Bytes(m).to_string())).collect();
     let size = if size.is_empty() { String::new() } else { format!(" × {}", size.join(", ")) };
+    let replicas = if decision.replicas.0 == 1 { "replica" } else { "replicas" };
     let when = match now {
         Some(now) => format!("decided {:.0} s ago", seconds_since(decision.at, now)),
         None => format!("decided at {}", decision.at),
     };
     format!(
-        "{} ({} {}) · {:?} · {} replicas{size} · {when}",
+        "{} ({} {}) · {:?} · {} {replicas}{size} · {when}",
         record.name, record.kind, record.target, record.mode, decision.replicas
     )
 }
 
 /// Up to two decimals, without trailing zeros.
 fn number(cores: Cores) -> String {
-    let text = format!("{:.2}", cores.get());
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    decimals(cores.get(), 2)
+}
+
+/// `1 core`, `1.2 cores`
+fn cores(cores: Cores) -> String {
+    let text = number(cores);
+    let unit = if text == "1" { "core" } else { "cores" };
+    format!("{text} {unit}")
+}
+
+/// `12 %`, `2.5 %`
+fn percent(share: f64) -> String {
+    format!("{} %", decimals(100.0 * share, 1))
+}
+
+/// `18 ms`, `0.25 ms`
+fn milliseconds(seconds: f64) -> String {
+    format!("{} ms", decimals(1000.0 * seconds, 2))
+}
+
+fn decimals(x: f64, most: usize) -> String {
+    let text = format!("{x:.most$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 fn table(heads: &[&str], right: std::ops::Range<usize>) -> Table {
@@ -87,35 +171,41 @@ fn table(heads: &[&str], right: std::ops::Range<usize>) -> Table {
 }
 
 fn alternatives(decision: &Decision) -> Table {
-    let mut table =
-        table(&["", "CHOICE", "CARRIES", "MISSING", "PODS $/H", "SHORTAGE $/H", "SWITCH $/H", "TOTAL $/H"], 2..8);
+    let heads = ["", "CHOICE", "CARRIES", "MISSING", "PODS $/H", "SHORTAGE $/H", "SWITCH $/H", "TOTAL $/H"];
+    let ruled_out = decision.explain.alternatives.iter().any(|a| a.ruled_out.is_some());
+    let heads: Vec<_> = heads.into_iter().chain(ruled_out.then_some("RULED OUT BY")).collect();
+    let mut table = table(&heads, 2..8);
     for a in &decision.explain.alternatives {
         let missing = if a.missing_cores.get() > 0.0 { format!("{:.2}", a.missing_cores.get()) } else { "0".into() };
-        table.add_row([
+        let row = [
             if a.chosen { ">" } else { "" }.to_owned(),
-            format!("{} × {} cores", a.replicas, number(a.pod_cores)),
+            format!("{} × {}", a.replicas, cores(a.pod_cores)),
             format!("{:.1}", a.carries_cores.get()),
             missing,
             format!("{:.3}", a.pods_per_hour.get()),
             format!("{:.3}", a.shortage_per_hour.get()),
             format!("{:.3}", a.switch_per_hour.get()),
             format!("{:.3}", a.total_per_hour().get()),
-        ]);
+        ];
+        let why = ruled_out.then(|| a.ruled_out.map_or_else(String::new, |why| why.words().to_owned()));
+        table.add_row(row.into_iter().chain(why));
     }
     table
 }
 
-/// The replica and the size that wait, in one line.
-fn waiting(decision: &Decision) -> Option<String> {
-    let hold = decision.explain.hold.as_ref().map(|h| {
+/// The replicas and the size that wait, in a line each.
+fn waiting(explain: &Explain) -> Vec<String> {
+    let hold = explain.hold.as_ref().map(|h| {
         let (idle, left) = (span(h.idle_seconds.get()), span(h.seconds_left.get()));
-        format!("replica {} has been idle for {idle} and leaves in {left} if demand stays", h.replica)
+        let then = explain.then_leave.iter();
+        let then: Vec<_> = then.map(|h| format!("{} in {}", h.replica, span(h.seconds_left.get()))).collect();
+        let then = if then.is_empty() { String::new() } else { format!("; then {}", then.join(", ")) };
+        format!("replica {} has been idle for {idle} and leaves in {left} if demand stays{then}", h.replica)
     });
-    let size = decision.explain.size.as_ref().map(|s| {
+    let size = explain.size.as_ref().map(|s| {
         format!("size {}: regret ${:.2} of ${:.2}", number(s.pod_cores), s.regret_dollars, s.threshold_dollars)
     });
-    let parts: Vec<_> = hold.into_iter().chain(size).collect();
-    (!parts.is_empty()).then(|| parts.join(" · "))
+    hold.into_iter().chain(size).collect()
 }
 
 /// `at least 10 replicas until 2026-02-03T17:00:00Z`

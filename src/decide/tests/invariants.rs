@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{
     super::{
         ContainerState, Memory, Quota, Reading, ReplicaState, ResizeState, Resources, Room, SignalState, SizeGroup,
-        Snapshot, decide, explain,
+        Snapshot, decide, record,
     },
     plant::{EPOCH, latency_policy, policy, signal},
 };
@@ -154,6 +154,19 @@ fn check_bounds(decision: &super::super::Decision, snapshot: &Snapshot, policy: 
     Ok(())
 }
 
+/// The answer is among the alternatives, and no price is below nothing.
+fn check_alternatives(decision: &super::super::Decision) -> Result<(), TestCaseError> {
+    let rows = &decision.explain.alternatives;
+    let chosen: Vec<_> = rows.iter().filter(|a| a.chosen).collect();
+    prop_assert!(rows.is_empty() || chosen.len() == 1, "{rows:?}");
+    prop_assert!(chosen.iter().all(|a| a.replicas == decision.replicas && a.ruled_out.is_none()));
+    for row in rows {
+        prop_assert!(row.missing_cores.0 >= 0.0 && row.shortage_per_hour.0 >= 0.0, "{row:?}");
+        prop_assert!(row.pods_per_hour.0 >= 0.0 && row.switch_per_hour.0 >= 0.0, "{row:?}");
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -192,7 +205,13 @@ proptest! {
                 check_bounds(&decision, &snapshot, policy)?;
             }
             prop_assert!(!decision.message.is_empty() && !decision.message.contains("NaN") && !decision.message.contains("inf"));
-            prop_assert!(explain::size_of(&decision.explain) <= explain::LARGEST_RECORD);
+            prop_assert!(record::size_of(&decision.explain) <= record::LARGEST_RECORD);
+            prop_assert!(record::size_of(&decision.explain) <= record::at_most(&decision.explain));
+            // JSON has no other word for what is not finite, and what is absent is left out.
+            let record = serde_json::to_string(&decision.explain).expect("a record is JSON");
+            prop_assert!(!record.contains("null"), "{record}");
+            prop_assert!(decision.explain.binding.is_some_and(|b| b.seconds_left.is_none_or(|s| s.0 >= 0.0)));
+            check_alternatives(&decision)?;
             let json = serde_json::to_string(&decision).expect("a decision is JSON");
             let back: super::super::Decision = serde_json::from_str(&json).expect("and can be read");
             prop_assert_eq!(&back, &decision);

@@ -2,7 +2,7 @@
 
 use super::plant::{Plant, policy};
 use crate::{
-    decide::Reason,
+    decide::{Decision, Reason},
     policy::{Policy, Schedule},
     units::Seconds,
 };
@@ -16,12 +16,12 @@ fn at_eleven(min: u32) -> Policy {
     Policy { schedules: vec![schedule], ..policy() }
 }
 
-pub(super) fn held_by_the_calendar() -> String {
+pub(super) fn held_by_the_calendar() -> Decision {
     let mut plant = Plant::new(at_eleven(12), 300.0, 5);
     plant.run(5400.0);
     let decision = plant.step();
     assert_eq!(decision.reason, Reason::ScheduledMinimum);
-    decision.message
+    decision
 }
 
 #[test]

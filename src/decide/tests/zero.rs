@@ -85,7 +85,7 @@ fn failed() -> Reading {
     Reading { failed: true, ..absent() }
 }
 
-pub(super) fn released() -> String {
+pub(super) fn released() -> Decision {
     let mut queue = Loop::new(zero_policy(), 1);
     for _ in 0..30 {
         queue.run(60.0, &reading(5.0));
@@ -94,24 +94,31 @@ pub(super) fn released() -> String {
     queue.run(60.0, &reading(5.0));
     let decision = queue.idle_to_zero();
     assert_eq!(decision.reason, Reason::IdleToZero);
-    decision.message
+    decision
 }
 
-pub(super) fn woken() -> String {
+/// The tick after it.
+pub(super) fn asleep() -> Decision {
+    let mut queue = Loop::new(zero_policy(), 1);
+    queue.idle_to_zero();
+    queue.step(reading(0.0)).clone()
+}
+
+pub(super) fn woken() -> Decision {
     let mut queue = Loop::new(zero_policy(), 1);
     queue.idle_to_zero();
     let decision = queue.step(reading(1.0));
     assert_eq!(decision.reason, Reason::WokenByDemand);
-    decision.message.clone()
+    decision.clone()
 }
 
-pub(super) fn died() -> String {
+pub(super) fn died() -> Decision {
     let mut queue = Loop::new(zero_policy(), 1);
     queue.idle_to_zero();
     queue.run(45.0, &reading(0.0));
     let decision = queue.step(absent());
     assert_eq!(decision.reason, Reason::SignalDiesAtZero);
-    decision.message.clone()
+    decision.clone()
 }
 
 #[test]

@@ -4,6 +4,17 @@ import { chip } from "./reasons.js";
 import { get, policyPath } from "./store.js";
 import * as units from "./units.js";
 
+/** The constraints in words, as `arbiter explain` says them. */
+const BOUND_BY = {
+  NoData: "nothing measured yet", SignalsStale: "signals that cannot be believed", Rollout: "a rollout", Behavior: "spec.behavior",
+  MaxReplicas: "spec.replicas.max", MinReplicas: "spec.replicas.min", Quota: "a quota", Schedule: "a schedule",
+  OtherWriter: "a count that somebody else wrote", NotManaged: "not managed", Downstream: "something behind the service",
+  Saturation: "pods that are short", Resize: "a resize under way", Memory: "memory", ZeroOff: "zero is off",
+  Backlog: "the time to drain what waits", Demand: "demand when new pods are ready", Hold: "the hold of idle replicas",
+  Bounds: "CPU bounds", Inadmissible: "objective or known peak",
+};
+const boundBy = (constraint) => BOUND_BY[constraint] || constraint;
+
 const perHour = (x) => units.dollars(x, x !== 0 && Math.abs(x) < 0.1 ? 3 : 2);
 
 function choices(explain) {
@@ -11,9 +22,10 @@ function choices(explain) {
     marked: a.chosen,
     cells: [`${a.chosen ? "▸ " : ""}${units.shape(a.replicas, a.podCores)}`, units.number(a.carriesCores), units.number(a.missingCores),
       perHour(a.podsPerHour), perHour(a.shortagePerHour), perHour(a.switchPerHour),
-      perHour(a.podsPerHour + a.shortagePerHour + a.switchPerHour)],
+      perHour(a.podsPerHour + a.shortagePerHour + a.switchPerHour), a.ruledOut ? boundBy(a.ruledOut) : ""],
   }));
-  return rows.length ? table("What was weighed", ["Choice", "Carries", "Missing", "Pods $/h", "Shortage $/h", "Switch $/h", "Total $/h"], rows) : null;
+  const heads = ["Choice", "Carries", "Missing", "Pods $/h", "Shortage $/h", "Switch $/h", "Total $/h", "Ruled out by"];
+  return rows.length ? table("What was weighed", heads, rows, { text: [7] }) : null;
 }
 
 function signals(explain) {
@@ -31,11 +43,14 @@ function changes(list) {
 
 function facts(explain) {
   const list = [
+    ["bound by", explain.binding, (b) => `${boundBy(b.constraint)}${b.secondsLeft === undefined ? "" : `, ${units.seconds(b.secondsLeft)} left`}`],
+    ["CPU used", explain.usageCores, units.cores],
     ["demand", explain.demandCores, (x) => `${units.cores(x)}${explain.demandFrom ? `, from ${explain.demandFrom}` : ""}`],
     ["planned for", explain.plannedCores, (x) => `${units.cores(x)}${explain.headroom === undefined ? "" : ` (${units.percent(explain.headroom)} headroom)`}`],
     ["one pod carries", explain.capacityCores, (x) => `${units.cores(x)}${explain.allowedUtilization === undefined ? "" : ` (${units.percent(explain.allowedUtilization)} of its request)`}`],
     ["a pod is ready after", explain.leadSeconds, units.seconds],
     ["next to leave", explain.hold, (h) => `replica ${h.replica}, idle for ${units.seconds(h.idleSeconds)}, in ${units.seconds(h.secondsLeft)}`],
+    ["after it", (explain.thenLeave || []).length ? explain.thenLeave : undefined, (l) => l.map((h) => `replica ${h.replica} in ${units.seconds(h.secondsLeft)}`).join(", ")],
     ["other size", explain.size, (s) => `${units.cores(s.podCores)}: would have saved ${units.dollars(s.regretDollars, 3)} of the ${units.dollars(s.thresholdDollars, 3)} that a change asks for`],
     ["limited", explain.limited, String],
     ["objective", explain.unreachable, String],
