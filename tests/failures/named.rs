@@ -75,7 +75,7 @@ fn size_keeps_peak() {
         let idle_for = second(&played, tick) - 4.0 * 3600.0;
         let Some(k) = tick.decision.explain.capacity_cores.filter(|_| idle_for > 0.0) else { continue };
         let peak = 6.0 * maths::exp2(-idle_for / 86_400.0);
-        assert!(12.0 * k.0 >= 1.3 * 0.95 * peak, "{idle_for} s idle: 12 × {} for {peak}", k.0);
+        assert!(12.0 * k.0 >= 0.95 * peak, "{idle_for} s idle: 12 × {} for {peak}", k.0);
     }
 }
 

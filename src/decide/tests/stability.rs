@@ -59,7 +59,7 @@ fn a_step_up_is_answered_at_once_and_a_step_down_after_hold() {
 fn a_burst_leaves_no_ratchet() {
     for mut plant in [Plant::new(policy(), 400.0, 8), Plant::new(latency_policy(), 400.0, 8)] {
         plant.policy.signals.retain(|s| s.role != Role::Saturation);
-        plant.run(4.0 * 3600.0);
+        plant.run(24.0 * 3600.0);
         let before = plant.replicas();
         plant.rate = 800.0;
         plant.run(600.0);

@@ -158,14 +158,15 @@ fn a_wrong_rate_is_held_to_what_usage_says() {
         }
     }
     let wrong: [(Disturb, (f64, f64), &str); 2] = [
-        (|s, _| told(s, 3.0), (0.99, 1.3), "rate, lowered by usage"),
-        (|s, _| told(s, 0.2), (0.75, 1.01), "rate, raised by usage"),
+        (|s, _| told(s, 3.0), (0.8, 1.3), "rate, lowered by usage"),
+        (|s, _| told(s, 0.2), (0.7, 1.01), "rate, raised by usage"),
     ];
     for (disturb, range, from) in wrong {
         let mut plant = Plant::new(latency_policy(), 400.0, 8);
         plant.run(6.0 * 3600.0);
         plant.disturb = disturb;
-        // What settles takes a minute, and what was wrong for long is learned: in between, usage decides.
+        // What settles takes a minute, and what was wrong for long is learned: in between, usage decides, less an idle cost
+        // that takes some of the blame.
         plant.run(120.0);
         let mut held = 0;
         for _ in 0..8 {
