@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     decide::{Boost, BoostSize, ContainerSize, Decision, Explain, Reason, ResizeState, Resources},
-    simulate::{Action, Load, NodePool, PodAction, TraceOptions, World, metrics::instant, world::Queue},
+    simulate::{Action, Load, Neighbours, NodePool, PodAction, TraceOptions, World, metrics::instant, world::Queue},
     units::{Cores, Replicas, Seconds},
 };
 
@@ -211,6 +211,60 @@ fn a_resize_waits_for_room_and_what_no_node_can_take_is_infeasible() {
     plant.apply(&decision(3, 5.0, Bytes::GIB, None));
     play(&mut plant, 30);
     assert!(plant.pods.iter().all(|pod| pod.resize_state() == ResizeState::Infeasible));
+}
+
+#[test]
+fn what_was_trimmed_away_on_a_shared_node_is_gone_when_it_is_wanted_back() {
+    let mut world = small_nodes(1, 1);
+    world.initial = Some(Replicas(3));
+    // Half a core a minute, and nobody leaves within the hours that are played.
+    let hungry = Neighbours { per_hour: 60.0, size: 0.125, share: 1.0, stay: Seconds(1e6) };
+    world.nodes[0].neighbours = Some(hungry);
+    let mut plant = plant_in(0.5, 3.0, world, |_| {});
+    let cores = |plant: &Plant| plant.pods.iter().map(|pod| pod.containers[0].size.cpu).sum::<f64>();
+    plant.apply(&decision(3, 0.25, Bytes::GIB, None));
+    play(&mut plant, 720);
+    assert!((cores(&plant) - 0.75).abs() < 1e-9, "shrinking always fits: {}", cores(&plant));
+    plant.apply(&decision(3, 1.0, Bytes::GIB, None));
+    play(&mut plant, 720);
+    assert!(cores(&plant) < 1.0, "{}", cores(&plant));
+    assert!(plant.pods.iter().all(|pod| pod.resize_state() == ResizeState::Deferred));
+    // Nor does a new pod find room.
+    plant.apply(&decision(4, 1.0, Bytes::GIB, None));
+    play(&mut plant, 30);
+    assert_eq!(waiting_for_a_node(&plant), 1);
+}
+
+#[test]
+fn nodes_that_were_added_leave_when_nobody_has_needed_them_for_ten_minutes() {
+    let mut plant = plant_in(0.5, 2.0, small_nodes(1, 4), |_| {});
+    plant.apply(&decision(10, 1.0, Bytes::GIB, None));
+    play(&mut plant, 60);
+    assert_eq!(plant.ready().count(), 10);
+    plant.apply(&decision(1, 1.0, Bytes::GIB, None));
+    play(&mut plant, 200);
+    plant.apply(&decision(8, 1.0, Bytes::GIB, None));
+    play(&mut plant, 10);
+    assert!(waiting_for_a_node(&plant) > 0, "the room of an hour ago is gone");
+}
+
+#[test]
+fn raises_can_be_refused_and_costs_can_change_without_a_word() {
+    let mut world = World { initial: Some(Replicas(4)), refuses_raises: true, ..World::default() };
+    world.events = vec![Event { at: Seconds(600.0), what: What::CostChange { work_factor: 2.0 } }];
+    let mut plant = plant_in(1.0, 1.0, world, |_| {});
+    plant.apply(&decision(4, 0.5, Bytes::GIB, None));
+    play(&mut plant, 12);
+    plant.apply(&decision(5, 0.8, Bytes::GIB, None));
+    play(&mut plant, 12);
+    let sizes: Vec<f64> = plant.pods.iter().map(|pod| pod.containers[0].size.cpu).collect();
+    assert_eq!(sizes, [0.5, 0.5, 0.5, 0.5, 0.8], "new pods have the new size");
+    assert_eq!(plant.pods.iter().filter(|pod| pod.resize_state() == ResizeState::Infeasible).count(), 4);
+    let demand = |plant: &mut Plant| (0..90).map(|_| plant.step().demand).sum::<f64>();
+    let before = demand(&mut plant);
+    play(&mut plant, 6);
+    let after = demand(&mut plant);
+    assert!((after / before - 2.0).abs() < 0.2 && !plant.rolling, "{before} {after}");
 }
 
 #[test]

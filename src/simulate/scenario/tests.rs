@@ -1,7 +1,7 @@
 //! Scenario files: what they mean, and what is said about wrong ones.
 
 use super::*;
-use crate::simulate::{Event, Metric, What};
+use crate::simulate::{Event, Metric, Neighbours, What};
 
 const WHOLE: &str = "\
 name: everything
@@ -21,13 +21,15 @@ service:
   restartOnMemoryResize: true
   downstream: {rps: 500, latency: 5ms}
   sidecars: [{name: proxy, workPerRequest: 1ms, idleCores: 10m, memory: 64Mi, cpuRequest: 100m, memoryRequest: 128Mi}]
-nodes: [{shape: {cpu: 16, memory: 64Gi}, count: 2, max: 4, provisioning: 2m}]
+nodes: [{shape: {cpu: 16, memory: 64Gi}, count: 2, max: 4, provisioning: 2m, neighbours: {perHour: 3, stay: 1h}}]
+refusesRaises: true
 metrics: {scrape: 30s, missingPods: 0.1}
 disruptionBudget: {maxUnavailable: 1}
 replicas: {min: 1, max: 9, initial: 3}
 events:
   - {at: 90m, falseZeros: {for: 5m}}
   - {at: 30m, rollout: {workFactor: 1.6}}
+  - {at: 1h, costChange: {workFactor: 0.5}}
 controllers: [arbiter, hpa70]
 duration: 2h
 warmup: 10m
@@ -55,8 +57,14 @@ fn every_field_is_taken() {
     let zeros = What::WrongMetric { lasts: Seconds(300.0), factor: 0.0, of: Metric::All };
     assert_eq!(
         world.events,
-        [Event { at: Seconds(1800.0), what: rollout }, Event { at: Seconds(5400.0), what: zeros }]
+        [
+            Event { at: Seconds(1800.0), what: rollout },
+            Event { at: Seconds(3600.0), what: What::CostChange { work_factor: 0.5 } },
+            Event { at: Seconds(5400.0), what: zeros }
+        ]
     );
+    let neighbours = Neighbours { per_hour: 3.0, stay: Seconds(3600.0), ..Neighbours::default() };
+    assert_eq!((world.nodes[0].neighbours, world.refuses_raises), (Some(neighbours), true));
     let at = |hours: f64| scenario.load.samples[crate::simulate::whole(hours * 720.0)].rate;
     assert_eq!((at(0.9), at(1.1), at(1.9)), (1.0, 8.0, 1.0));
     assert_eq!((scenario.duration, scenario.warmup, scenario.tiled()), (Seconds(7200.0), Seconds(600.0), false));
