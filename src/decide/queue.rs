@@ -41,6 +41,8 @@ const CLEAR_TARGETS: f64 = 2.0;
 const WORKER_UTILIZATION: f64 = 0.97;
 /// From a decision to its effect on a queue that is read directly, beside the start: one tick.
 const NOTICE: f64 = 15.0;
+/// What waits less than so many seconds ago is becoming fewer.
+const STALL_LOOKS_BACK: f64 = 30.0;
 /// Growth when what waits has not fallen in the time it should have.
 const STALLED_STEP: f64 = 1.5;
 /// Workers this full have no time left.
@@ -355,7 +357,8 @@ impl Work {
             self.stalled = Some((waiting, sample.t));
             return None;
         }
-        if sample.t - since < target + lead {
+        let falls = self.waited(sample.t - STALL_LOOKS_BACK).is_some_and(|before| waiting < 0.98 * before);
+        if sample.t - since < target + lead || falls {
             return None;
         }
         let rate = signals.demand.as_ref().and_then(Judged::usable).filter(|rate| *rate > 0.0);

@@ -96,8 +96,11 @@ impl Vertical {
         if self.raises.pending != Some(since) {
             return None;
         }
+        // Pods that have just come have not been asked yet.
+        let refused: f64 = sample.groups.iter().filter(|(.., refused)| *refused).map(|(n, ..)| n).sum();
+        let missing = if f64::from(sample.spec) > sample.ready { refused } else { small };
         let overdue = sample.t - since >= NOT_COMING;
-        if small > 0.0 && !(overdue && small > MOST * sample.ready) {
+        if small > 0.0 && !(overdue && missing > MOST * sample.ready) {
             return None;
         }
         self.raises.note(small == 0.0, wanted, sample.t);
@@ -107,5 +110,93 @@ impl Vertical {
         // New pods can have the template's size, where running ones can't get it back.
         let lowered = !self.raises.may(sample.t) && from.unwrap_or(nominal) < 0.98 * template;
         if lowered { Some(template) } else { from }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        decide::{
+            ResizeState, SizeGroup,
+            sample::Clock,
+            tests::plant::{EPOCH, latency_policy, snapshot},
+        },
+        units::{Cores, Replicas},
+    };
+
+    /// Ten pods of these sizes, `seconds` after the start.
+    fn seen(seconds: f64, groups: &[(u32, f64, ResizeState)], spec: u32) -> Sample {
+        let mut snapshot = snapshot(EPOCH + seconds, 10, 4.0);
+        snapshot.replicas.spec = Replicas(spec);
+        let group = |(pods, cores, resize): &(u32, f64, ResizeState)| SizeGroup {
+            cpu_cores: Some(Cores(*cores)),
+            memory_bytes: None,
+            pods: Replicas(*pods),
+            ready: Replicas(*pods),
+            resize: *resize,
+        };
+        snapshot.containers[0].sizes = groups.iter().map(group).collect();
+        Sample::read(&snapshot, &mut Clock::default(), snapshot.at)
+    }
+
+    /// Asks for a size and looks a tick and a minute later; the size that counts again.
+    fn ask(vertical: &mut Vertical, at: f64, size: f64, then: &[(u32, f64, ResizeState)], spec: u32) -> Option<f64> {
+        vertical.resize(size, EPOCH + at);
+        let policy = latency_policy();
+        let before = seen(at, &[(10, 1.0, ResizeState::None)], spec);
+        assert_eq!(vertical.judge_raise(&before, &policy), None);
+        vertical.judge_raise(&seen(at + 60.0, then, spec), &policy)
+    }
+
+    fn began() -> Vertical {
+        let mut vertical = Vertical::default();
+        vertical.resize(1.0, EPOCH - 3600.0);
+        vertical
+    }
+
+    #[test]
+    fn a_larger_size_that_is_refused_is_given_up_and_each_rest_is_longer() {
+        let mut vertical = began();
+        let refused = [(10, 1.0, ResizeState::Deferred)];
+        let mut at = 0.0;
+        for hours in [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 24.0] {
+            assert_eq!(ask(&mut vertical, at, 2.0, &refused, 10), Some(1.0));
+            vertical.resize(1.0, EPOCH + at + 60.0);
+            at += 60.0 + 3600.0 * hours;
+            assert!(!vertical.raises.may(EPOCH + at - 1.0) && vertical.raises.may(EPOCH + at), "{hours} h");
+            assert!(!vertical.raises.reversible(EPOCH + at, Mode::Auto), "nothing is lowered before one is granted");
+        }
+    }
+
+    #[test]
+    fn what_is_granted_may_be_lowered() {
+        let mut vertical = began();
+        assert!(!vertical.raises.reversible(EPOCH, Mode::Auto) && vertical.raises.reversible(EPOCH, Mode::Recommend));
+        assert_eq!(ask(&mut vertical, 0.0, 1.2, &[(10, 1.2, ResizeState::None)], 10), None);
+        assert!(vertical.raises.reversible(EPOCH + 60.0, Mode::Auto));
+    }
+
+    #[test]
+    fn a_few_refusals_among_many_raises_stop_nothing() {
+        let mut vertical = began();
+        for (tick, refused) in [false, false, false, true, false, true, false].into_iter().enumerate() {
+            let size = 1.2 + 0.1 * tick as f64;
+            let groups = if refused { [(10, 1.0, ResizeState::Deferred)] } else { [(10, size, ResizeState::None)] };
+            ask(&mut vertical, 600.0 * tick as f64, size, &groups, 10);
+            assert!(vertical.raises.may(EPOCH + 600.0 * tick as f64 + 60.0), "{tick}");
+        }
+    }
+
+    #[test]
+    fn pods_that_have_just_come_and_a_minority_are_no_refusal() {
+        let fresh = [(4, 1.2, ResizeState::None), (6, 1.0, ResizeState::None)];
+        let mut vertical = began();
+        assert_eq!(ask(&mut vertical, 0.0, 1.2, &fresh, 16), None, "six more are starting");
+        assert!(vertical.raises.may(EPOCH + 60.0));
+        let minority = [(6, 1.2, ResizeState::None), (4, 1.0, ResizeState::Infeasible)];
+        let mut vertical = began();
+        assert_eq!(ask(&mut vertical, 0.0, 1.2, &minority, 10), None, "four of ten");
+        assert!(vertical.raises.may(EPOCH + 60.0));
     }
 }
