@@ -130,7 +130,10 @@ fn reckon<'a>(
     let plan = plan::plan(snapshot, policy, &sample, &signals, memory, zero.idle);
 
     let saturation = plan::saturation(policy, &sample, &signals, &plan, memory);
-    let hold = sample.hold(plan::hold(policy, &plan, &sample, memory));
+    let given = plan::hold(policy, &plan, &sample, memory);
+    // What the user wrote is an order; what the model chose waits until the workload has been watched.
+    let ordered = policy.behavior.scale_down.as_ref().is_some_and(|down| down.stabilization.is_some());
+    let hold = if ordered { given } else { sample.hold(given) };
     let foreign = memory.foreign.observe(&sample, policy, snapshot.replicas.last_writer.as_deref(), hold);
     memory.events.observe(sample.spec);
     let tick = plan::Tick { sample: &sample, signals: &signals };

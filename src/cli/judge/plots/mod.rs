@@ -237,14 +237,18 @@ fn trims(measured: &Measured<'_>) -> Option<Picture> {
     let budgets = [TRIMS[0].0, TRIMS[1].0, USUAL, TRIMS[2].0];
     let mut lines = Vec::new();
     for (half, hue) in Half::ALL.into_iter().zip([Hue::Rival, Hue::Arbiter]) {
-        let mut points = Vec::new();
-        for (place, setting) in budgets.into_iter().enumerate() {
+        let point = |(place, setting): (usize, &str)| {
             let traces = measured.traces(half, setting);
             let ratios: Option<Vec<f64>> =
                 traces.iter().map(|trace| measured.results.ratio(trace, (setting, "arbiter"), ARBITER)).collect();
-            points.push((place as f64, geomean(&ratios?)? * 100.0));
-        }
-        lines.push(series(half.name(), hue, Join::Line, points));
+            Some((place as f64, geomean(&ratios?)? * 100.0))
+        };
+        // A half that was not measured has no line.
+        let points: Option<Vec<(f64, f64)>> = budgets.into_iter().enumerate().map(point).collect();
+        lines.extend(points.map(|points| series(half.name(), hue, Join::Line, points)));
+    }
+    if lines.is_empty() {
+        return None;
     }
     let values = lines.iter().flat_map(|line| &line.points).map(|point| point.1);
     let (low, high) = values.fold((100.0_f64, 100.0_f64), |(low, high), value| (low.min(value), high.max(value)));
