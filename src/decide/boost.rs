@@ -8,14 +8,12 @@
 
 use super::{
     capacity::{Capacity, Mode},
-    refused::{NOT_COMING, Raises},
+    refused::{MOST, NOT_COMING, Raises},
     sample::Sample,
     vertical::{Look, Vertical, WARM_UP, resizable},
 };
 use crate::{policy::Policy, units::maths};
 
-/// Share of pods whose raise may be refused or missing before replicas no longer wait for it.
-const MOST_REFUSED: f64 = 0.5;
 /// What is asked for to see whether nodes grant a raise: an eighth of an octave.
 const PROBE: f64 = 1.09;
 /// A boost ends after this.
@@ -73,8 +71,8 @@ impl Vertical {
         step: Option<f64>,
         fit: &dyn Fn(f64) -> f64,
     ) -> Relief {
-        let able = vertical_first(policy, capacity, sample, &self.raises)
-            && self.stuck(policy, sample) <= MOST_REFUSED * sample.ready;
+        let able =
+            vertical_first(policy, capacity, sample, &self.raises) && self.stuck(policy, sample) <= MOST * sample.ready;
         let (Some(nominal), Some(asked), true) = (self.nominal, self.asked(), able) else { return Relief::default() };
         let most = fit(policy.tuning.boost * nominal);
         let covers = sample.ready * capacity.of(most);

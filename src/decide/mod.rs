@@ -17,7 +17,7 @@
 //! | `schedule` | floors that return with the calendar |
 //! | `limits` | bounds, quota, `behavior` |
 //! | `size`, `vertical`, `boost` | the size of a pod: chosen slowly, trimmed and boosted meanwhile |
-//! | `refused` | a larger size that nodes refuse is given up |
+//! | `refused` | whether nodes grant what running pods ask for, and what is not lowered where they do not |
 //! | `memory`, `containers` | memory, and complete requests and limits |
 //! | `explain`, `sentence` | the reason, as a word and as a sentence |
 //! | `binding`, `record` | what binds, and the numbers behind the decision |

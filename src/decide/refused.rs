@@ -12,8 +12,8 @@ use crate::policy::{Mode, Policy};
 
 /// A raise that is not seen after this is not coming, seconds: a resize in place takes 5 to 15.
 pub(super) const NOT_COMING: f64 = 60.0;
-/// Share of pods whose raise must be refused or missing.
-const MOST: f64 = 0.5;
+/// Share of pods whose raise may be refused or missing: beyond it, it is refused, and replicas no longer wait for it.
+pub(super) const MOST: f64 = 0.5;
 /// Weight of one more raise in the share that is refused, and the share that is too much.
 const GAIN: f64 = 0.25;
 const OFTEN: f64 = 0.5;

@@ -283,21 +283,29 @@ fn memory(facts: &Facts) -> String {
 fn boosted(facts: &Facts) -> String {
     let Some((_, size, _)) = &facts.sizes.boost else { return demand(facts) };
     let new = super::arith::count((f64::from(facts.replicas.decided) - facts.sample.ready).max(0.0));
-    let now = format!(
-        "running pods get {} instead of {} until then",
-        words::cores(*size),
-        words::cores_unit(facts.sizes.asked)
-    );
+    let carries = |c: &Capacity| facts.sample.ready * c.of(facts.sizes.asked) >= facts.plan.must;
+    let carried = facts.plan.capacity.as_ref().is_some_and(carries);
+    let (larger, usual) = (words::cores(*size), words::cores_unit(facts.sizes.asked));
+    let now = format!("running pods get {larger} instead of {usual} until then");
+    let start = words::duration(facts.sample.start_p90);
     match new {
-        0 => format!(
-            "demand is {}, more than {} carry: running pods get {} instead of {}, new ones follow if it lasts",
+        0 if carried && !facts.memory.vertical.raises.reversible(facts.sample.t, facts.policy.mode) => {
+            format!(
+                "asking for {larger} instead of {usual}, to see whether nodes grant it before any pod is made smaller"
+            )
+        }
+        0 if carried => format!(
+            "demand is {}, and {} carry it again: running pods go back from {larger} to {usual}",
             words::cores_unit(facts.plan.must),
             words::replicas(facts.replicas.decided),
-            words::cores(*size),
-            words::cores_unit(facts.sizes.asked)
         ),
-        1 => format!("1 new pod needs {}; {now}", words::duration(facts.sample.start_p90)),
-        n => format!("{n} new pods need {}; {now}", words::duration(facts.sample.start_p90)),
+        0 => format!(
+            "demand is {}, more than {} carry: running pods get {larger} instead of {usual}, new ones follow if it lasts",
+            words::cores_unit(facts.plan.must),
+            words::replicas(facts.replicas.decided),
+        ),
+        1 => format!("1 new pod needs {start}; {now}"),
+        n => format!("{n} new pods need {start}; {now}"),
     }
 }
 
