@@ -15,6 +15,7 @@
 //! | [`api`] | `ScalingPolicy` as it is written in YAML |
 //! | [`policy`] | the compiled policy: defaults resolved, problems found |
 //! | [`decide`] | the decision model, one file per term |
+//! | [`takeover`] | taking a workload over from its other autoscalers and giving it back: what is seen in, one write out |
 //! | [`simulate`] | the embedded cluster: plant, rivals, score |
 //! | [`report`] | one HTML page of what was simulated |
 //! | `observe`, `actuate`, `controller` | the only rooms that talk to a cluster (feature `controller`) |
@@ -38,4 +39,5 @@ pub mod report;
 #[cfg(feature = "page")]
 pub mod serve;
 pub mod simulate;
+pub mod takeover;
 pub mod units;

@@ -8,7 +8,8 @@ use std::{
 };
 
 /// Rooms that may neither await, nor read a clock, nor know a client.
-const PURE_ROOMS: [&str; 6] = ["src/units", "src/api", "src/policy", "src/decide", "src/simulate", "src/report"];
+const PURE_ROOMS: [&str; 7] =
+    ["src/units", "src/api", "src/policy", "src/decide", "src/takeover", "src/simulate", "src/report"];
 
 /// What only `observe`, `actuate`, `controller`, `serve` and `cli` may name.
 const IMPURE_WORDS: [&str; 9] = [
