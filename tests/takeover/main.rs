@@ -14,11 +14,11 @@ use mind::{Flaw, hpa, scaled_object, vpa};
 use model::{Protocol, Scope, find, hold};
 
 /// Two acts of people; a deposed leader's requests still arrive.
-const TWO_ACTS: Scope = Scope { people: 2, undead: false, counts: true };
+const TWO_ACTS: Scope = Scope { people: 2, undead: false, counts: true, at_most: None };
 /// One act of people.
-const ONE_ACT: Scope = Scope { people: 1, undead: false, counts: true };
+const ONE_ACT: Scope = Scope { people: 1, undead: false, counts: true, at_most: None };
 /// One act, and a deposed leader that does not know that it is one.
-const UNDEAD: Scope = Scope { people: 1, undead: true, counts: false };
+const UNDEAD: Scope = Scope { people: 1, undead: true, counts: false, at_most: Some(1_500_000) };
 
 #[test]
 fn an_hpa_has_one_owner_through_crashes_and_two_acts_of_people() {
