@@ -108,7 +108,8 @@ impl Vertical {
         }
         let asked = self.asked().unwrap_or(nominal);
         let need = 1.05 * look.demand;
-        let may_grow = look.growing || vertical_first(look.policy, look.capacity, look.sample, &self.raises);
+        let waits = look.capacity.mode == Mode::Backlog;
+        let may_grow = look.growing || waits || vertical_first(look.policy, look.capacity, look.sample, &self.raises);
         let full = n * look.capacity.of(nominal);
         if let Some((_, since)) = self.boost {
             self.end_boost(look, t - since, need < 0.98 * full || !may_grow);

@@ -10,7 +10,7 @@ use super::{
     limits::{self, Limited, Wish},
     memory::Change,
     price::Price,
-    queue::{Backlog, Basis, Workers},
+    queue::{self, Backlog, Basis, Workers},
     replicas::Step,
     sample::{Few, Sample},
     saturation::{Cause, Saturation, Shortage},
@@ -109,7 +109,7 @@ pub(super) fn plan(
     let reckoned = demand.unwrap_or(nothing);
     let imbalance = memory.demand.imbalance;
     let capacity = Capacity::of_tick(policy, &reckoned, imbalance, &mut memory.capacity);
-    memory.queue.learn(sample, signals);
+    memory.queue.learn(sample, signals, policy.objective.backlog.as_ref().map_or(60.0, queue::target));
     let other = memory.vertical.judge_raise(sample, policy).or_else(|| {
         let may = memory.vertical.raises.may(sample.t);
         outgrown(snapshot, policy, sample, signals, &capacity, pod, reckoned.cores).filter(|_| may)
@@ -467,7 +467,7 @@ pub(super) fn sizes(
             capacity,
             replicas: count.decided,
             demand,
-            planned: plan.planned,
+            planned: plan.planned.max(plan.meanwhile),
             peak,
             admissible: &admissible,
             fit: &fit,

@@ -1,0 +1,302 @@
+//! What an item costs and what a worker does, learned from usage and the queue over the same window.
+//!
+//! Usage `u` of full workers and the fall of the queue are two ends of one balance: `u = y + b·fall`, where `y` is what
+//! arrives. Three ways to `b`, the best one that there is counts:
+//! - a rate tells what came: CPU seconds spent over items done, summed up;
+//! - two windows in which something waited: what arrives changes slowly, so when usage changed by `Δu` (pods came,
+//!   neighbours left CPU) the fall changed by `Δu/b`; the median of the last such pairs counts, weighted by their `Δu`,
+//!   because where a batch came in between, a pair says nothing;
+//! - the queue fell: what was spent over what it fell by is an upper bound; the least of them counts, and it may rise by
+//!   a quarter with each further drain that took not much more.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    super::{
+        arith::{interpolate, weight},
+        sample::Sample,
+        stale::{Judged, Signals},
+    },
+    Basis, ages::Ages,
+};
+
+/// Items that must have been done before their work is believed.
+const ITEMS_TO_LEARN: f64 = 10.0;
+/// Share of the sums that the largest drain replaces: what is idle is not forgotten.
+const FORGET: f64 = 0.01;
+/// How far one drain may raise what the least one said.
+const RISE: f64 = 1.25;
+/// A drain that took so many times what the least one took was mostly flow, and says little.
+const MOSTLY_FLOW: f64 = 2.0;
+const FLOW_RISE: f64 = 1.05;
+/// Utilization that a worker is planned at before full ones were seen: it pulls its work, so it can be full.
+const WORKER_UTILIZATION: f64 = 0.97;
+/// What full workers use of their requests is believed within: throttled by half, or a node to themselves.
+const STRETCH: (f64, f64) = (0.5, 2.0);
+/// Spacing and number of remembered readings: they must reach back over the age of usage and its window.
+const TRAIL_STEP: f64 = 5.0;
+const TRAIL_LENGTH: usize = 24;
+/// Windows that are kept, their spacing, and how far apart those may be that are compared, or what arrives is another flow.
+const WINDOWS: usize = 8;
+const WINDOW_STEP: f64 = 10.0;
+const APART: f64 = 180.0;
+/// Pairs that count, that are needed, and the least change of usage in a pair, in pods.
+const PAIRS: usize = 32;
+const PAIRS_TO_LEARN: usize = 3;
+const LEAST_CHANGE: f64 = 0.25;
+/// Time constants: flow, the idle cost of a worker, what full workers get.
+const FLOW_TAU: f64 = 30.0;
+const IDLE_TAU: f64 = 300.0;
+const STRETCH_TAU: f64 = 180.0;
+/// Idle cost of a worker before it was seen, and at most, as a share of its size.
+const IDLE_PRIOR: f64 = 0.03;
+const IDLE_MOST: f64 = 0.3;
+/// Tracker of the burst that 95 in 100 do not exceed: nineteen steps down for one up.
+const BURST_UP: f64 = 0.5;
+const BURST_DOWN: f64 = BURST_UP / 19.0;
+
+/// One reading of the queue: time, items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Mark(f64, f64);
+
+/// A drain under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Drain {
+    spent: f64,
+    done: f64,
+}
+
+/// A window in which something waited: its ends, cores spent, items per second by which the queue fell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Window(f64, f64, f64, f64);
+
+/// What pairs of windows said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Pairs {
+    windows: Vec<Window>,
+    /// By pair, oldest first: items per core-second, and its weight.
+    said: Vec<(f32, f32)>,
+}
+
+impl Pairs {
+    /// Notes a window and compares it with the last one that does not overlap it.
+    fn note(&mut self, window: Window, size: f64) {
+        if self.windows.last().is_some_and(|last| window.1 - last.1 < WINDOW_STEP) {
+            return;
+        }
+        if let Some(before) = self.windows.iter().rev().find(|w| w.1 <= window.0) {
+            let (spent, fell) = (window.2 - before.2, window.3 - before.3);
+            if window.1 - before.1 <= APART && spent.abs() >= LEAST_CHANGE * size {
+                push(&mut self.said, PAIRS, (narrow(fell / spent), narrow(spent.abs())));
+            }
+        }
+        push(&mut self.windows, WINDOWS, window);
+    }
+
+    /// Core-seconds per item.
+    fn work(&self) -> Option<f64> {
+        let mut said = [(0.0, 0.0); PAIRS];
+        let told = said.get_mut(..self.said.len()).filter(|told| told.len() >= PAIRS_TO_LEARN)?;
+        told.copy_from_slice(&self.said);
+        told.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let half = 0.5 * told.iter().map(|pair| pair.1).sum::<f32>();
+        let mut sum = 0.0;
+        let median = told.iter().find(|pair| {
+            sum += pair.1;
+            sum >= half
+        })?;
+        (median.0 > 0.0).then(|| 1.0 / f64::from(median.0))
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "what a pair says is coarse, and there are many")]
+fn narrow(x: f64) -> f32 {
+    x as f32
+}
+
+/// Adds to a list that keeps the last ones.
+fn push<T>(list: &mut Vec<T>, most: usize, new: T) {
+    if list.len() >= most {
+        list.remove(0);
+    }
+    list.push(new);
+}
+
+/// What is known about waiting work.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(in crate::decide) struct Work {
+    /// Core-seconds spent on items, and items done, where a rate tells how many came.
+    spent: f64,
+    done: f64,
+    /// Largest number of items done in a tick, for forgetting.
+    done_peak: f64,
+    /// Core-seconds per item by the least drain; 0: none seen.
+    bound: f64,
+    drain: Drain,
+    pairs: Pairs,
+    /// Idle cost of a worker, cores; 0: not seen.
+    idle: f64,
+    /// What full workers use of their requests; 0: not seen.
+    stretch: f64,
+    /// Readings, oldest first.
+    trail: Vec<Mark>,
+    /// When what waits came.
+    pub(super) ages: Ages,
+    /// Arriving work, cores.
+    pub(super) arriving: f64,
+    /// Largest number that waited since the queue was empty, and what bursts reach.
+    pub(super) burst: f64,
+    pub(super) bursts: f64,
+    /// What waits and since when it has not fallen.
+    pub(super) stalled: Option<(f64, f64)>,
+    /// There were no pods when work came first, so nobody has seen any work on it.
+    pub(super) woken: bool,
+}
+
+impl Work {
+    /// Learns from one tick; `target` is the time within which items are to be done, seconds.
+    pub(in crate::decide) fn learn(&mut self, sample: &Sample, signals: &Signals, target: f64) {
+        let backlog = signals.backlog.as_ref();
+        let Some(waiting) = backlog.and_then(Judged::whole) else {
+            self.trail.clear();
+            self.drain = Drain::default();
+            return;
+        };
+        let age = backlog.and_then(|j| j.verdict.age_seconds).map_or(0.0, |a| a.0).min(120.0);
+        self.note_burst(waiting);
+        self.note(sample.t - age, waiting);
+        self.woken = (self.woken || sample.spec == 0) && self.per_item().is_none();
+        self.learn_window(sample, signals);
+        let done = self.per_item().map_or(0.0, |(work, _)| self.serving(sample, waiting) / work);
+        self.ages.note(sample, waiting, done, target);
+    }
+
+    /// Learns from the last window of usage.
+    fn learn_window(&mut self, sample: &Sample, signals: &Signals) {
+        let (from, to) = sample.usage_window;
+        let Some((before, after)) = self.waited(from).zip(self.waited(to)) else { return };
+        let (pods, size) = (sample.ready_in_window, sample.running.unwrap_or(1.0));
+        let full = before.min(after) > pods.max(1.0);
+        // Pods that do not report yet work like those that do, where there is enough for all.
+        let part = sample.usage.filter(|_| full || sample.usage_is_whole());
+        let Some(usage) = part.or((pods == 0.0).then_some(0.0)).filter(|_| sample.dt > 0.0) else { return };
+        let fallen = (before - after) / (to - from);
+        if before == 0.0 && after == 0.0 && pods > 0.5 {
+            let idle = usage / pods;
+            self.idle += if self.idle > 0.0 { weight(sample.dt, IDLE_TAU) * (idle - self.idle) } else { idle };
+        }
+        let spent = (usage - self.idle_of(size) * pods).max(0.0);
+        if before.max(after) > pods.max(1.0) {
+            self.pairs.note(Window(from, to, spent, fallen), size);
+            if full && pods > 0.5 {
+                let gets = (usage / (pods * size)).clamp(STRETCH.0, STRETCH.1);
+                self.stretch += if self.stretch > 0.0 { weight(sample.dt, STRETCH_TAU) * (gets - self.stretch) } else { gets };
+            }
+        }
+        let rate = signals.demand.as_ref().and_then(Judged::whole);
+        match rate {
+            Some(rate) => self.balance(spent * sample.dt, (rate + fallen).max(0.0) * sample.dt),
+            None => {
+                // An upper bound needs the most that may have been spent.
+                let most = if sample.usage_is_whole() { spent } else { spent.max(pods * self.carries(size)) };
+                self.drained(most * sample.dt, fallen * sample.dt);
+            }
+        }
+        let work = self.per_item().map_or(0.0, |(work, _)| work);
+        let flow = rate.filter(|_| work > 0.0).map_or(spent - work * fallen, |rate| work * rate).max(0.0);
+        self.arriving += weight(sample.dt, FLOW_TAU) * (flow - self.arriving);
+    }
+
+    /// Cores that are spent on items now: full workers' while they have enough of them.
+    fn serving(&self, sample: &Sample, waiting: f64) -> f64 {
+        let size = sample.running.unwrap_or(1.0);
+        let most = sample.ready * self.carries(size);
+        let seen = sample.usage.map_or(most, |usage| usage - self.idle_of(size) * sample.ready_in_window);
+        if waiting > sample.ready.max(1.0) { most } else { seen.clamp(0.0, most) }
+    }
+
+    /// Notes a reading; readings that come faster than they are kept replace each other.
+    fn note(&mut self, t: f64, waiting: f64) {
+        if let Some(last) = self.trail.last_mut()
+            && t - last.0 < TRAIL_STEP
+        {
+            last.1 = waiting;
+            return;
+        }
+        push(&mut self.trail, TRAIL_LENGTH, Mark(t, waiting));
+    }
+
+    /// Items that waited at an instant; `None` before the first reading.
+    pub(super) fn waited(&self, t: f64) -> Option<f64> {
+        let first = self.trail.first().filter(|first| first.0 <= t)?;
+        let mut before = *first;
+        for mark in &self.trail {
+            if mark.0 > t {
+                return Some(interpolate(t, &[before.0, mark.0], &[before.1, mark.1]));
+            }
+            before = *mark;
+        }
+        Some(before.1)
+    }
+
+    /// Energy balance where a rate tells what came.
+    fn balance(&mut self, spent: f64, done: f64) {
+        self.done_peak = self.done_peak.max(done);
+        let keep = if self.done_peak > 0.0 { 1.0 - FORGET * done / self.done_peak } else { 1.0 };
+        self.spent = self.spent * keep + spent;
+        self.done = self.done * keep + done;
+    }
+
+    /// Energy balance where only the queue tells.
+    fn drained(&mut self, spent: f64, fallen: f64) {
+        if fallen <= 0.0 {
+            let said = self.drain.spent / self.drain.done;
+            if self.drain.done >= ITEMS_TO_LEARN {
+                let rise = if said < MOSTLY_FLOW * self.bound { RISE } else { FLOW_RISE };
+                self.bound = said.min(rise * self.bound);
+            }
+            self.drain = Drain::default();
+            return;
+        }
+        self.drain.spent += spent;
+        self.drain.done += fallen;
+        if self.drain.done >= ITEMS_TO_LEARN {
+            let said = self.drain.spent / self.drain.done;
+            self.bound = if self.bound > 0.0 { said.min(self.bound) } else { said };
+        }
+    }
+
+    fn note_burst(&mut self, waiting: f64) {
+        self.burst = self.burst.max(waiting);
+        if waiting == 0.0 && self.burst > 0.0 {
+            let gain = if self.burst > self.bursts { BURST_UP } else { BURST_DOWN };
+            self.bursts += if self.bursts > 0.0 { gain * (self.burst - self.bursts) } else { self.burst };
+            self.burst = 0.0;
+        }
+    }
+
+    /// Core-seconds per item, from what was seen.
+    pub(super) fn per_item(&self) -> Option<(f64, Basis)> {
+        if self.done >= ITEMS_TO_LEARN && self.spent > 0.0 {
+            return Some((self.spent / self.done, Basis::Measured));
+        }
+        let bound = (self.bound > 0.0).then_some((self.bound, Basis::Drain));
+        let pairs = self.pairs.work().map(|work| (work, Basis::Pairs));
+        pairs.filter(|pairs| bound.is_none_or(|bound| pairs.0 < bound.0)).or(bound)
+    }
+
+    /// Idle cost of a worker of a size.
+    fn idle_of(&self, size: f64) -> f64 {
+        let seen = if self.idle > 0.0 { self.idle } else { IDLE_PRIOR };
+        seen.min(IDLE_MOST * size)
+    }
+
+    /// Work per second of a worker of a size, cores.
+    pub(in crate::decide) fn carries(&self, size: f64) -> f64 {
+        let gets = if self.stretch > 0.0 { self.stretch } else { WORKER_UTILIZATION };
+        (gets * size - self.idle_of(size)).max(0.02 * size).max(1e-6)
+    }
+}
