@@ -76,6 +76,16 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Whether waiting work is the only objective.
+    fn backlog_is_the_objective(&self) -> bool {
+        self.capacity.as_ref().is_some_and(|c| c.mode == Mode::Backlog)
+    }
+
+    /// Whether waiting work is the only objective, and it is known what an item takes.
+    pub(super) fn knows_work_per_item(&self) -> bool {
+        self.backlog_is_the_objective() && self.backlog.is_some_and(|b| b.basis != Basis::Prior)
+    }
+
     /// Whether anything says how much work there is.
     pub(super) fn is_known(&self) -> bool {
         self.capacity.is_some()
@@ -215,16 +225,15 @@ pub(super) fn saturation(
     plan: &Plan,
     memory: &mut Memory,
 ) -> Saturation {
-    let backlog_is_the_objective = plan.capacity.as_ref().is_some_and(|c| c.mode == Mode::Backlog);
     // Busy workers are no shortage where the work of an item is known: what they leave undone is seen in the queue.
-    let met = plan
-        .backlog
-        .filter(|_| backlog_is_the_objective)
-        .is_some_and(|b| b.basis != Basis::Prior || f64::from(b.replicas) <= sample.ready);
+    let backlog = plan.backlog.filter(|_| plan.backlog_is_the_objective());
+    let known = plan.knows_work_per_item();
+    let met = known || backlog.is_some_and(|b| f64::from(b.replicas) <= sample.ready);
     let shortage = Shortage {
         violation: Feedback::violation(policy, signals),
         saturation_signal: signals.saturation,
         backlog_met: met,
+        backlog_known: known,
     };
     memory.saturation.judge(sample, policy, plan.capacity.as_ref(), &shortage)
 }

@@ -24,7 +24,7 @@ pub(super) use work::Work;
 
 /// Waiting items per replica before the work of an item is known: KEDA's examples and its NATS scaler use 5 to 10.
 pub(super) const PRIOR_ITEMS_PER_REPLICA: f64 = 10.0;
-/// Replicas that wake a workload whose work nobody has seen, before twice as many as are ready: what is not known is
+/// Replicas that wake a workload whose work nobody has seen, before twice as many as have worked: what is not known is
 /// learned within a minute of the first pod, and a late start is cheaper than the most replicas for nothing.
 const WAKE_MOST: f64 = 4.0;
 /// Share of the target that is planned for, so that noise does not make it late.
@@ -143,7 +143,7 @@ impl Work {
         let grown = if known { self.carries(workers.grown).max(k) } else { k };
         let mut replicas = replicas_for(urgent, grown);
         if self.woken {
-            replicas = replicas.min(count(WAKE_MOST.max(2.0 * sample.ready)));
+            replicas = replicas.min(count(WAKE_MOST.max(2.0 * sample.ready_in_window)));
         }
         if waiting > 0.0 {
             replicas = replicas.max(1);
@@ -205,7 +205,9 @@ impl Work {
     /// Whether a queue that nobody counts the arrivals of waits too long: workers are full, or it is long, or it rises.
     fn is_late(&self, sample: &Sample, (waiting, waits): (f64, f64), then: f64, target: f64) -> bool {
         let size = sample.running.unwrap_or(1.0);
-        let full = sample.usage.is_some_and(|usage| usage >= FULL * sample.ready_in_window * size);
+        // Full workers and a queue that stands are how it should be, where what they do is known.
+        let known = self.per_item().is_some_and(|(_, basis)| basis == Basis::Pairs);
+        let full = !known && sample.usage.is_some_and(|usage| usage >= FULL * sample.ready_in_window * size);
         let much = waits > 0.5 * target * sample.ready * self.carries(size);
         let rises = waiting > 1.1 * then && waiting > PRIOR_ITEMS_PER_REPLICA * sample.ready;
         full || much || rises

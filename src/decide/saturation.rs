@@ -125,6 +125,9 @@ impl Episode {
             Cause::Throttled(x) | Cause::AtCapacity(x) | Cause::Signal(x) | Cause::Violations(x) => x,
         };
         // Work that waits and will be done in time keeps workers busy; that is their purpose.
+        if evidence.backlog_known {
+            return Saturation::default();
+        }
         if evidence.backlog_met {
             return Saturation { cause: Some(cause), floor: None, in_vain: None };
         }
@@ -189,4 +192,6 @@ pub(super) struct Shortage {
     pub(super) saturation_signal: Option<f64>,
     /// What waits will be done in time.
     pub(super) backlog_met: bool,
+    /// It is known what waiting work takes.
+    pub(super) backlog_known: bool,
 }

@@ -44,8 +44,11 @@ const APART: f64 = 180.0;
 const PAIRS: usize = 32;
 const PAIRS_TO_LEARN: usize = 3;
 const LEAST_CHANGE: f64 = 0.25;
-/// Time constants: flow, the idle cost of a worker, what full workers get.
-const FLOW_TAU: f64 = 30.0;
+/// Share of the target, and seconds at least, that the mean of what arrives is taken over, and in how many readings.
+const FLOW_SHARE: f64 = 0.25;
+const FLOW_LEAST: f64 = 45.0;
+const FLOWS: usize = 16;
+/// Time constants: the idle cost of a worker, what full workers get.
 const IDLE_TAU: f64 = 300.0;
 const STRETCH_TAU: f64 = 180.0;
 /// Idle cost of a worker before it was seen, and at most, as a share of its size.
@@ -55,7 +58,7 @@ const IDLE_MOST: f64 = 0.3;
 const BURST_UP: f64 = 0.5;
 const BURST_DOWN: f64 = BURST_UP / 19.0;
 
-/// One reading of the queue: time, items.
+/// One reading: time, items that wait or cores that arrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Mark(f64, f64);
 
@@ -145,7 +148,8 @@ pub(in crate::decide) struct Work {
     trail: Vec<Mark>,
     /// When what waits came.
     pub(super) ages: Ages,
-    /// Arriving work, cores.
+    /// Arriving work of late: time, cores; and what is reckoned with.
+    flows: Vec<Mark>,
     pub(super) arriving: f64,
     /// Largest number that waited since the queue was empty, and what bursts reach.
     pub(super) burst: f64,
@@ -169,13 +173,13 @@ impl Work {
         self.note_burst(waiting);
         self.note(sample.t - age, waiting);
         self.woken = (self.woken || sample.spec == 0) && self.per_item().is_none();
-        self.learn_window(sample, signals);
+        self.learn_window(sample, signals, target);
         let done = self.per_item().map_or(0.0, |(work, _)| self.serving(sample, waiting) / work);
         self.ages.note(sample, waiting, done, target);
     }
 
     /// Learns from the last window of usage.
-    fn learn_window(&mut self, sample: &Sample, signals: &Signals) {
+    fn learn_window(&mut self, sample: &Sample, signals: &Signals, target: f64) {
         let (from, to) = sample.usage_window;
         let Some((before, after)) = self.waited(from).zip(self.waited(to)) else { return };
         let (pods, size) = (sample.ready_in_window, sample.running.unwrap_or(1.0));
@@ -207,7 +211,18 @@ impl Work {
         }
         let work = self.per_item().map_or(0.0, |(work, _)| work);
         let flow = rate.filter(|_| work > 0.0).map_or(spent - work * fallen, |rate| work * rate).max(0.0);
-        self.arriving += weight(sample.dt, FLOW_TAU) * (flow - self.arriving);
+        self.note_flow(sample.t, flow, target);
+    }
+
+    /// What arrives is the mean over a part of the target: what came before has nothing to say about workers.
+    fn note_flow(&mut self, t: f64, flow: f64, target: f64) {
+        let over = (FLOW_SHARE * target).max(FLOW_LEAST);
+        if self.flows.last().is_none_or(|last| t - last.0 >= over / FLOWS as f64) {
+            push(&mut self.flows, FLOWS + 1, Mark(t, flow));
+        }
+        let recent = self.flows.iter().filter(|mark| t - mark.0 < over);
+        let (sum, n) = recent.fold((0.0, 0.0), |(sum, n), mark| (sum + mark.1, n + 1.0));
+        self.arriving = if n > 0.0 { sum / n } else { flow };
     }
 
     /// Cores that are spent on items now: full workers' while they have enough of them.
