@@ -44,10 +44,16 @@ const APART: f64 = 180.0;
 const PAIRS: usize = 32;
 const PAIRS_TO_LEARN: usize = 3;
 const LEAST_CHANGE: f64 = 0.25;
+/// What each window leaves of the fastest fall: half after 140.
+const KEEP_FASTEST: f64 = 0.995;
 /// Share of the target, and seconds at least, that the mean of what arrives is taken over, and in how many readings.
 const FLOW_SHARE: f64 = 0.25;
 const FLOW_LEAST: f64 = 45.0;
 const FLOWS: usize = 16;
+/// Share of what is believed to be done that surely is: less makes what waits older.
+const DONE_SURELY: f64 = 0.8;
+/// How far what is believed of an item's work moves in a tick: by half in a minute.
+const MOVES: f64 = 1.1;
 /// Time constants: the idle cost of a worker, what full workers get.
 const IDLE_TAU: f64 = 300.0;
 const STRETCH_TAU: f64 = 180.0;
@@ -79,6 +85,8 @@ struct Window(f64, f64, f64, f64);
 #[serde(default)]
 struct Pairs {
     windows: Vec<Window>,
+    /// Items per second by which the queue fell at most, those of long ago less.
+    fastest: f64,
     /// By pair, oldest first: items per core-second, and its weight.
     said: Vec<(f32, f32)>,
 }
@@ -87,6 +95,11 @@ impl Pairs {
     /// Notes a window and compares it with the last one that does not overlap it.
     fn note(&mut self, window: Window, size: f64) {
         if self.windows.last().is_some_and(|last| window.1 - last.1 < WINDOW_STEP) {
+            return;
+        }
+        self.fastest = (self.fastest * KEEP_FASTEST).max(window.3);
+        // What rises faster than it ever fell is a batch.
+        if -window.3 > self.fastest {
             return;
         }
         if let Some(before) = self.windows.iter().rev().find(|w| w.1 <= window.0) {
@@ -140,6 +153,8 @@ pub(in crate::decide) struct Work {
     bound: f64,
     drain: Drain,
     pairs: Pairs,
+    /// Core-seconds per item that are believed; 0: nothing was seen.
+    believed: f64,
     /// Idle cost of a worker, cores; 0: not seen.
     idle: f64,
     /// What full workers use of their requests; 0: not seen.
@@ -174,7 +189,7 @@ impl Work {
         self.note(sample.t - age, waiting);
         self.woken = (self.woken || sample.spec == 0) && self.per_item().is_none();
         self.learn_window(sample, signals, target);
-        let done = self.per_item().map_or(0.0, |(work, _)| self.serving(sample, waiting) / work);
+        let done = self.per_item().map_or(0.0, |(work, _)| DONE_SURELY * self.serving(sample, waiting) / work);
         self.ages.note(sample, waiting, done, target);
     }
 
@@ -209,6 +224,7 @@ impl Work {
                 self.drained(most * sample.dt, fallen * sample.dt);
             }
         }
+        self.believe();
         let work = self.per_item().map_or(0.0, |(work, _)| work);
         let flow = rate.filter(|_| work > 0.0).map_or(spent - work * fallen, |rate| work * rate).max(0.0);
         self.note_flow(sample.t, flow, target);
@@ -295,12 +311,27 @@ impl Work {
 
     /// Core-seconds per item, from what was seen.
     pub(super) fn per_item(&self) -> Option<(f64, Basis)> {
+        self.told().map(|(work, basis)| (if self.believed > 0.0 { self.believed } else { work }, basis))
+    }
+
+    /// The same, as it was told last.
+    fn told(&self) -> Option<(f64, Basis)> {
         if self.done >= ITEMS_TO_LEARN && self.spent > 0.0 {
             return Some((self.spent / self.done, Basis::Measured));
         }
         let bound = (self.bound > 0.0).then_some((self.bound, Basis::Drain));
         let pairs = self.pairs.work().map(|work| (work, Basis::Pairs));
         pairs.filter(|pairs| bound.is_none_or(|bound| pairs.0 < bound.0)).or(bound)
+    }
+
+    /// Moves what is believed towards what is told: one odd window does not halve the work of an item.
+    fn believe(&mut self) {
+        let Some((told, _)) = self.told() else {
+            self.believed = 0.0;
+            return;
+        };
+        let from = if self.believed > 0.0 { self.believed } else { told };
+        self.believed = told.clamp(from / MOVES, from * MOVES);
     }
 
     /// Idle cost of a worker of a size.
