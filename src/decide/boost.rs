@@ -111,16 +111,19 @@ impl Vertical {
         let waits = look.capacity.mode == Mode::Backlog;
         let may_grow = look.growing || waits || vertical_first(look.policy, look.capacity, look.sample, &self.raises);
         let full = n * look.capacity.of(nominal);
-        if let Some((_, since)) = self.boost {
-            self.end_boost(look, t - since, need < 0.98 * full || !may_grow);
-        } else if need > n * look.capacity.of(asked) + 0.05 * full && may_grow && !look.still {
+        let now = self.boost.map_or(asked, |(size, _)| size);
+        // Replicas answer what a boost does not carry, but for a queue, which asks for larger pods first.
+        let short = (self.boost.is_none() || waits) && need > n * look.capacity.of(now) + 0.05 * full;
+        if short && may_grow && !look.still {
             let most = (look.fit)(look.policy.tuning.boost * nominal);
             let steps = (1..=8).map(|i| nominal * maths::exp2(f64::from(i) / 8.0));
             let size =
                 steps.map(|r| (look.fit)(r)).find(|r| n * look.capacity.of(*r) >= need).unwrap_or(most).min(most);
-            if size > 1.05 * asked {
+            if size > 1.05 * now {
                 self.boost = Some((size, t));
             }
+        } else if let Some((_, since)) = self.boost {
+            self.end_boost(look, t - since, need < 0.98 * full || !may_grow);
         }
         self.boost.map(|(size, since)| (size, (since + BOOST_SECONDS).max(t + BOOST_LEAST)))
     }

@@ -202,13 +202,16 @@ impl Work {
         Some(count((pods * STALLED_STEP).ceil()).max(count(pods) + 1))
     }
 
-    /// Whether a queue that nobody counts the arrivals of waits too long: workers are full, or it is long, or it rises.
+    /// Whether a queue that nobody counts the arrivals of waits too long: it is long, and while nobody knows what its items
+    /// take, workers are full, or it rises.
     fn is_late(&self, sample: &Sample, (waiting, waits): (f64, f64), then: f64, target: f64) -> bool {
         let size = sample.running.unwrap_or(1.0);
-        // Full workers and a queue that stands are how it should be, where what they do is known.
-        let known = self.per_item().is_some_and(|(_, basis)| basis == Basis::Pairs);
-        let full = !known && sample.usage.is_some_and(|usage| usage >= FULL * sample.ready_in_window * size);
         let much = waits > 0.5 * target * sample.ready * self.carries(size);
+        if self.per_item().is_some_and(|(_, basis)| basis == Basis::Pairs) {
+            // Full workers and a queue that stands are how it should be.
+            return much;
+        }
+        let full = sample.usage.is_some_and(|usage| usage >= FULL * sample.ready_in_window * size);
         let rises = waiting > 1.1 * then && waiting > PRIOR_ITEMS_PER_REPLICA * sample.ready;
         full || much || rises
     }
