@@ -26,9 +26,8 @@ const ITEMS_TO_LEARN: f64 = 10.0;
 const FORGET: f64 = 0.01;
 /// How far one drain may raise what the least one said.
 const RISE: f64 = 1.25;
-/// A drain that took so many times what the least one took was mostly flow, and says little.
+/// A drain that took so many times what the least one took was mostly flow, and says nothing.
 const MOSTLY_FLOW: f64 = 2.0;
-const FLOW_RISE: f64 = 1.05;
 /// Utilization that a worker is planned at before full ones were seen: it pulls its work, so it can be full.
 const WORKER_UTILIZATION: f64 = 0.97;
 /// What full workers use of their requests is believed within: throttled by half, or a node to themselves.
@@ -286,7 +285,7 @@ impl Work {
         if fallen <= 0.0 {
             let said = self.drain.spent / self.drain.done;
             if self.drain.done >= ITEMS_TO_LEARN {
-                let rise = if said < MOSTLY_FLOW * self.bound { RISE } else { FLOW_RISE };
+                let rise = if said < MOSTLY_FLOW * self.bound { RISE } else { 1.0 };
                 self.bound = said.min(rise * self.bound);
             }
             self.drain = Drain::default();
