@@ -27,8 +27,6 @@ pub(super) const PRIOR_ITEMS_PER_REPLICA: f64 = 10.0;
 /// Replicas that wake a workload whose work nobody has seen, before twice as many as have worked: what is not known is
 /// learned within a minute of the first pod, and a late start is cheaper than the most replicas for nothing.
 const WAKE_MOST: f64 = 4.0;
-/// Share of the target that is planned for, so that noise does not make it late.
-pub(super) const TARGET_SHARE: f64 = 0.8;
 /// The least time that a drain is planned over when starting pods takes longer than the target (model 3.8).
 const LEAST_DRAIN: f64 = 60.0;
 /// From a decision to its effect on a queue that is read directly, beside the start: one tick.
@@ -129,7 +127,7 @@ impl Work {
         let waits = work * waiting;
         let now = sample.ready * self.carries(sample.running.unwrap_or(workers.size));
         // Where starting takes longer than the target allows, what waits now is late whatever is done.
-        let least = LEAST_DRAIN.min(0.5 * aim);
+        let least = LEAST_DRAIN.min(aim);
         let (urgent, at_once) = if known {
             let line = |lead, now| self.ages.pace(sample.t, waiting, &Pace { work, aim, lead, now, least });
             (line(lead, now), line(0.0, 0.0))
@@ -153,7 +151,7 @@ impl Work {
         // What arrives holds pods and adds none: whether it is more than they do is seen in what waits.
         let held = at_once.max(flow).min(f64::from(sample.spec) * k);
         let steady = held.max((f64::from(replicas) * k).min(urgent.max(f64::from(warm.unwrap_or(0)) * k)));
-        Some(Backlog { waiting, work, basis, cores: at_once.max(flow), steady, arriving, k, replicas, stalled, warm, target })
+        Some(Backlog { waiting, work, basis, cores: at_once, steady, arriving, k, replicas, stalled, warm, target })
     }
 
     /// Replicas that do what bursts bring in time without any that start, until bursts are no longer to be expected.

@@ -19,6 +19,7 @@ use super::{
     },
     Basis, ages::Ages,
 };
+use crate::units::maths;
 
 /// Items that must have been done before their work is believed.
 const ITEMS_TO_LEARN: f64 = 10.0;
@@ -51,6 +52,8 @@ const FLOW_LEAST: f64 = 45.0;
 const FLOWS: usize = 16;
 /// Share of what is believed to be done that surely is: less makes what waits older.
 const DONE_SURELY: f64 = 0.8;
+/// After so many seconds of work without anything that waits, and each time again, an item is believed to take half.
+const DOUBT_AFTER: f64 = 1200.0;
 /// How far what is believed of an item's work moves in a tick: by half in a minute.
 const MOVES: f64 = 1.1;
 /// Time constants: the idle cost of a worker, what full workers get.
@@ -91,23 +94,26 @@ struct Pairs {
 }
 
 impl Pairs {
-    /// Notes a window and compares it with the last one that does not overlap it.
-    fn note(&mut self, window: Window, size: f64) {
+    /// Notes a window and compares it with the last one that does not overlap it; whether that told something.
+    fn note(&mut self, window: Window, size: f64) -> bool {
         if self.windows.last().is_some_and(|last| window.1 - last.1 < WINDOW_STEP) {
-            return;
+            return false;
         }
         self.fastest = (self.fastest * KEEP_FASTEST).max(window.3);
         // What rises faster than it ever fell is a batch.
         if -window.3 > self.fastest {
-            return;
+            return false;
         }
+        let mut told = false;
         if let Some(before) = self.windows.iter().rev().find(|w| w.1 <= window.0) {
             let (spent, fell) = (window.2 - before.2, window.3 - before.3);
             if window.1 - before.1 <= APART && spent.abs() >= LEAST_CHANGE * size {
                 push(&mut self.said, PAIRS, (narrow(fell / spent), narrow(spent.abs())));
+                told = true;
             }
         }
         push(&mut self.windows, WINDOWS, window);
+        told
     }
 
     /// Core-seconds per item.
@@ -131,11 +137,13 @@ fn narrow(x: f64) -> f32 {
     x as f32
 }
 
-/// Adds to a list that keeps the last ones.
-fn push<T>(list: &mut Vec<T>, most: usize, new: T) {
+/// Adds to a list that keeps the last ones, and asks once for the room that it may ever need: a decision asks for no
+/// memory later.
+pub(super) fn push<T>(list: &mut Vec<T>, most: usize, new: T) {
     if list.len() >= most {
         list.remove(0);
     }
+    list.reserve_exact(most - list.len());
     list.push(new);
 }
 
@@ -154,6 +162,8 @@ pub(in crate::decide) struct Work {
     pairs: Pairs,
     /// Core-seconds per item that are believed; 0: nothing was seen.
     believed: f64,
+    /// Seconds of work since something confirmed it.
+    unconfirmed: f64,
     /// Idle cost of a worker, cores; 0: not seen.
     idle: f64,
     /// What full workers use of their requests; 0: not seen.
@@ -208,11 +218,14 @@ impl Work {
         }
         let spent = (usage - self.idle_of(size) * pods).max(0.0);
         if before.max(after) > pods.max(1.0) {
-            self.pairs.note(Window(from, to, spent, fallen), size);
+            self.confirm(Window(from, to, spent, fallen), size);
             if full && pods > 0.5 {
                 let gets = (usage / (pods * size)).clamp(STRETCH.0, STRETCH.1);
                 self.stretch += if self.stretch > 0.0 { weight(sample.dt, STRETCH_TAU) * (gets - self.stretch) } else { gets };
             }
+        }
+        if before.max(after) <= pods.max(1.0) && spent > 0.1 * size {
+            self.unconfirmed += sample.dt;
         }
         let rate = signals.demand.as_ref().and_then(Judged::whole);
         match rate {
@@ -310,7 +323,8 @@ impl Work {
 
     /// Core-seconds per item, from what was seen.
     pub(super) fn per_item(&self) -> Option<(f64, Basis)> {
-        self.told().map(|(work, basis)| (if self.believed > 0.0 { self.believed } else { work }, basis))
+        let told = self.told().map(|(work, basis)| (if self.believed > 0.0 { self.believed } else { work }, basis));
+        told.or((self.believed > 0.0).then_some((self.believed, Basis::Drain)))
     }
 
     /// The same, as it was told last.
@@ -323,12 +337,24 @@ impl Work {
         pairs.filter(|pairs| bound.is_none_or(|bound| pairs.0 < bound.0)).or(bound)
     }
 
-    /// Moves what is believed towards what is told: one odd window does not halve the work of an item.
+    /// Notes a window in which something waited. Where nothing did for long, what was told before is forgotten.
+    fn confirm(&mut self, window: Window, size: f64) {
+        let doubted = self.unconfirmed > DOUBT_AFTER;
+        if self.pairs.note(window, size) {
+            if doubted {
+                self.pairs.said.clear();
+                self.bound = 0.0;
+            }
+            self.unconfirmed = 0.0;
+        }
+    }
+
+    /// Moves what is believed towards what is told: one odd window does not halve the work of an item. While workers are
+    /// busy and nothing ever waits nobody is told anything: there are too many of them, so an item is believed to take
+    /// less and less, until something waits.
     fn believe(&mut self) {
-        let Some((told, _)) = self.told() else {
-            self.believed = 0.0;
-            return;
-        };
+        let told = self.told().map_or(self.believed, |(told, _)| told);
+        let told = told * maths::exp2(-(self.unconfirmed - DOUBT_AFTER).max(0.0) / DOUBT_AFTER);
         let from = if self.believed > 0.0 { self.believed } else { told };
         self.believed = told.clamp(from / MOVES, from * MOVES);
     }
