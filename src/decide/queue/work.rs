@@ -224,7 +224,7 @@ impl Work {
                 self.stretch += if self.stretch > 0.0 { weight(sample.dt, STRETCH_TAU) * (gets - self.stretch) } else { gets };
             }
         }
-        if before.max(after) <= pods.max(1.0) && spent > 0.1 * size {
+        if self.pairs.work().is_none() && before.max(after) <= pods.max(1.0) && spent > 0.1 * size {
             self.unconfirmed += sample.dt;
         }
         let rate = signals.demand.as_ref().and_then(Judged::whole);
