@@ -150,7 +150,8 @@ impl Work {
         let stalled = self.note_stall(sample, signals, (waiting, waits), (target, lead), basis);
         // What arrives holds pods and adds none: whether it is more than they do is seen in what waits.
         let held = at_once.max(flow).min(f64::from(sample.spec) * k);
-        let steady = held.max((f64::from(replicas) * k).min(urgent.max(f64::from(warm.unwrap_or(0)) * k)));
+        // Those that are kept warm may be small until a burst comes: they grow in a tick.
+        let steady = held.max((f64::from(replicas) * k).min(urgent));
         Some(Backlog { waiting, work, basis, cores: at_once, steady, arriving, k, replicas, stalled, warm, target })
     }
 
