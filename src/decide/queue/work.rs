@@ -17,7 +17,8 @@ use super::{
         sample::Sample,
         stale::{Judged, Signals},
     },
-    Basis, ages::Ages,
+    Basis,
+    ages::Ages,
 };
 use crate::units::maths;
 
@@ -221,7 +222,8 @@ impl Work {
             self.confirm(Window(from, to, spent, fallen), size);
             if full && pods > 0.5 {
                 let gets = (usage / (pods * size)).clamp(STRETCH.0, STRETCH.1);
-                self.stretch += if self.stretch > 0.0 { weight(sample.dt, STRETCH_TAU) * (gets - self.stretch) } else { gets };
+                self.stretch +=
+                    if self.stretch > 0.0 { weight(sample.dt, STRETCH_TAU) * (gets - self.stretch) } else { gets };
             }
         }
         if self.pairs.work().is_none() && before.max(after) <= pods.max(1.0) && spent > 0.1 * size {
