@@ -226,10 +226,11 @@ impl Work {
                     if self.stretch > 0.0 { weight(sample.dt, STRETCH_TAU) * (gets - self.stretch) } else { gets };
             }
         }
-        if self.pairs.work().is_none() && before.max(after) <= pods.max(1.0) && spent > 0.1 * size {
+        let rate = signals.demand.as_ref().and_then(Judged::whole);
+        let told = rate.is_some() || self.pairs.work().is_some();
+        if !told && before.max(after) <= pods.max(1.0) && spent > 0.1 * size {
             self.unconfirmed += sample.dt;
         }
-        let rate = signals.demand.as_ref().and_then(Judged::whole);
         match rate {
             Some(rate) => self.balance(spent * sample.dt, (rate + fallen).max(0.0) * sample.dt),
             None => {
