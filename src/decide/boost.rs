@@ -71,8 +71,10 @@ impl Vertical {
         step: Option<f64>,
         fit: &dyn Fn(f64) -> f64,
     ) -> Relief {
-        let able =
-            vertical_first(policy, capacity, sample, &self.raises) && self.stuck(policy, sample) <= MOST * sample.ready;
+        // Larger ones are no help to those that stay small.
+        let able = vertical_first(policy, capacity, sample, &self.raises)
+            && self.stuck(policy, sample) <= MOST * sample.ready
+            && !self.stays_small(sample.t);
         let (Some(nominal), Some(asked), true) = (self.nominal, self.asked(), able) else { return Relief::default() };
         let most = fit(policy.tuning.boost * nominal);
         let covers = sample.ready * capacity.of(most);
@@ -121,6 +123,11 @@ impl Vertical {
                 self.boost = Some((size, t));
             }
         }
+        self.boost_until(t)
+    }
+
+    /// The boost that is on: (size, end).
+    pub(super) fn boost_until(&self, t: f64) -> Option<(f64, f64)> {
         self.boost.map(|(size, since)| (size, (since + BOOST_SECONDS).max(t + BOOST_LEAST)))
     }
 

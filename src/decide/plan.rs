@@ -11,6 +11,7 @@ use super::{
     memory::Change,
     price::Price,
     queue::{Backlog, Basis, Workers},
+    refused::Small,
     replicas::Step,
     sample::{Few, Sample},
     saturation::{Cause, Saturation, Shortage},
@@ -73,6 +74,8 @@ pub(super) struct Plan {
     pub(super) meanwhile: f64,
     /// The backlog asks for more than anything else.
     pub(super) backlog_binds: bool,
+    /// Pods that stay small, and the replicas that they need beside them.
+    pub(super) small: Option<Small>,
 }
 
 impl Plan {
@@ -136,6 +139,8 @@ pub(super) fn plan(
     let raw = by_cpu * (1.0 + capacity.headroom);
     // A pod whose raise was refused counts with the size it has.
     let refused = lacking(policy, sample, memory, &capacity, k);
+    memory.vertical.note_small(sample);
+    let small = memory.vertical.small(sample, &capacity, &price, pod.gib, by_cpu).filter(|_| !only_backlog);
     let backlog_binds = by_backlog > raw;
     let wanted = raw.max(by_backlog);
     Plan {
@@ -149,6 +154,7 @@ pub(super) fn plan(
         must: by_cpu.max(by_backlog) + refused,
         meanwhile: backlog.filter(|_| only_backlog).map_or(0.0, |b| b.cores * k / b.k),
         backlog_binds,
+        small,
         capacity: (demand.is_some() || backlog.is_some()).then_some(capacity),
     }
 }
@@ -225,6 +231,7 @@ pub(super) fn saturation(
         violation: Feedback::violation(policy, signals),
         saturation_signal: signals.saturation,
         backlog_met: met,
+        demand: plan.demand.map(|demand| demand.cores),
     };
     memory.saturation.judge(sample, policy, plan.capacity.as_ref(), &shortage)
 }
@@ -346,7 +353,8 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
         must: if plan.must <= asked.relief.covers { 0.0 } else { plan.must },
         hold: asked.hold,
     };
-    memory.counters.keep(asked.calendar.floor());
+    let small = plan.small.map(|small| small.floor);
+    memory.counters.keep(asked.calendar.floor().max(small.unwrap_or(0)));
     let model = if plan.is_known() { memory.counters.step(&step, current) } else { current };
     let model = tolerate(policy, plan, current, model);
     let may_shrink = !blocked
@@ -360,6 +368,7 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     let mut wanted = if may_shrink { model } else { model.max(runs) };
     let floors = [
         asked.saturation.floor.filter(|_| !asked.relief.waits),
+        small,
         asked.foreign.floor,
         plan.backlog.map(|b| b.replicas),
         plan.backlog.and_then(|b| b.stalled),
@@ -451,8 +460,12 @@ pub(super) fn sizes(
     let template = plan.pod.template;
     let fit = |asked: f64| containers::fit(snapshot, policy, template, asked);
     let mut leader = None;
+    if signals.blind {
+        memory.vertical.take_back(policy, sample.t);
+    }
     let mut asked = memory.vertical.asked().unwrap_or(plan.pod.size);
-    let mut boost = None;
+    // While demand is not known nothing is lowered, what was boosted included.
+    let mut boost = memory.vertical.boost_until(sample.t).filter(|_| template > 0.0);
     if let (Some(capacity), true) = (&plan.capacity, template > 0.0) {
         let demand = plan.must.max(plan.meanwhile);
         leader = regret(policy, sample, memory, plan, count, frozen, &fit);
@@ -477,11 +490,9 @@ pub(super) fn sizes(
             growing: f64::from(count.decided) > sample.ready,
         };
         asked = memory.vertical.trim(&look);
-        boost = memory
-            .vertical
-            .boost(&look)
-            .map(|(size, until)| (containers::share_cpu(snapshot, policy, template, size), size, until));
+        boost = memory.vertical.boost(&look);
     }
+    let boost = boost.map(|(size, until)| (containers::share_cpu(snapshot, policy, template, size), size, until));
     let cpu = containers::share_cpu(snapshot, policy, template, asked);
     let (sized, told) = containers::sizes(snapshot, policy, sample, &cpu, &mut memory.peaks, still);
     Sizes { containers: sized, asked, boost, leader, before: plan.pod.size, memory: told }

@@ -37,6 +37,8 @@ const GIVE_UP_SECONDS: f64 = 1800.0;
 pub(super) struct Episode {
     /// Pods and evidence when it began.
     began: Option<(f64, f64)>,
+    /// Demand then, cores; 0: not known.
+    demand: f64,
     /// Growing does not help until then.
     given_up_until: Option<f64>,
     /// Pods added in vain.
@@ -128,7 +130,7 @@ impl Episode {
         if evidence.backlog_met {
             return Saturation { cause: Some(cause), floor: None, in_vain: None };
         }
-        if !sure && self.is_in_vain(sample, strength) {
+        if !sure && self.is_in_vain(sample, strength, evidence.demand.unwrap_or(0.0)) {
             return Saturation { cause: Some(cause), floor: None, in_vain: self.in_vain() };
         }
         let pods = sample.ready_in_window.min(sample.ready).max(sample.ready.min(1.0));
@@ -157,8 +159,9 @@ impl Episode {
         self.given_up_until.map(|_| self.added_in_vain)
     }
 
-    /// Whether half as many pods again have left the evidence as it was.
-    fn is_in_vain(&mut self, sample: &Sample, strength: f64) -> bool {
+    /// Whether half as many pods again for the same load have left the evidence as it was. Pods that only keep pace with what
+    /// comes have shown nothing.
+    fn is_in_vain(&mut self, sample: &Sample, strength: f64, demand: f64) -> bool {
         if self.given_up_until.is_some() {
             // The same evidence goes on: what did not help then does not help now.
             self.given_up_until = Some(sample.t + GIVE_UP_SECONDS);
@@ -166,16 +169,17 @@ impl Episode {
         }
         let pods = sample.ready_in_window;
         let Some((from, before)) = self.began else {
-            self.began = Some((pods, strength));
+            (self.began, self.demand) = (Some((pods, strength)), demand);
             return false;
         };
-        if pods >= ENOUGH_GROWTH * from {
+        let heavier = if self.demand > 0.0 { (demand / self.demand).max(1.0) } else { 1.0 };
+        if pods >= ENOUGH_GROWTH * heavier * from {
             if strength > (1.0 - IMPROVES) * before {
                 self.given_up_until = Some(sample.t + GIVE_UP_SECONDS);
                 self.added_in_vain = count(pods - from);
                 return true;
             }
-            self.began = Some((pods, strength));
+            (self.began, self.demand) = (Some((pods, strength)), demand);
         }
         false
     }
@@ -189,4 +193,6 @@ pub(super) struct Shortage {
     pub(super) saturation_signal: Option<f64>,
     /// What waits will be done in time.
     pub(super) backlog_met: bool,
+    /// Demand, cores, when known.
+    pub(super) demand: Option<f64>,
 }

@@ -64,6 +64,27 @@ fn gross_violations_grow_until_it_is_shown_not_to_help() {
     assert_eq!(last.reason, Reason::DownstreamBound, "{}", last.message);
 }
 
+/// More pods for more load have shown nothing of what more pods do.
+#[test]
+fn growth_that_only_keeps_pace_with_the_load_is_not_in_vain() {
+    let policy = latency_policy();
+    let mut memory = Memory::new();
+    let mut n = 4;
+    for tick in 0..60 {
+        let load = 1.0 + 0.04 * f64::from(tick);
+        let mut snapshot = snapshot(EPOCH + 15.0 * f64::from(tick), n, 0.4 * load);
+        snapshot.signals.insert("requests".to_owned(), reading(40.0 * load));
+        let slow = Reading { violation_ratio: Some(0.12), ..reading(0.3) };
+        snapshot.signals.insert("latency".to_owned(), slow);
+        let decision = decide(&snapshot, &policy, &mut memory, snapshot.at);
+        if load < 1.8 {
+            assert_ne!(decision.reason, Reason::DownstreamBound, "{tick}: {} {}", n, decision.message);
+        }
+        // A pod a minute.
+        n = if tick % 4 == 0 { decision.replicas.0.min(n + 1) } else { n };
+    }
+}
+
 #[test]
 fn never_down_while_saturated() {
     let mut plant = Plant::new(policy(), 900.0, 14);
