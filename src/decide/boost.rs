@@ -61,6 +61,11 @@ impl Vertical {
         sample.groups.iter().filter(|(_, size, refused)| *refused || overdue(*size)).map(|(n, ..)| n).sum()
     }
 
+    /// Whether the end of a boost is in the budget of decreases: without that it lasts, and more replicas are no dearer.
+    fn may_boost(&self, policy: &Policy) -> bool {
+        self.may_decrease() || policy.resize.trims_per_pod_per_day == 0
+    }
+
     /// Raises running pods against a shortage, `step` times where they are short by any evidence, and tells what raising
     /// them can do. More replicas wait until its effect can be seen, and come when it was not enough.
     pub(super) fn relieve(
@@ -110,7 +115,8 @@ impl Vertical {
         }
         let asked = self.asked().unwrap_or(nominal);
         let need = 1.05 * look.demand;
-        let may_grow = look.growing || vertical_first(look.policy, look.capacity, look.sample, &self.raises);
+        let may_grow = self.may_boost(look.policy)
+            && (look.growing || vertical_first(look.policy, look.capacity, look.sample, &self.raises));
         let full = n * look.capacity.of(nominal);
         if let Some((_, since)) = self.boost {
             self.end_boost(look, t - since, need < 0.98 * full || !may_grow);
@@ -133,7 +139,7 @@ impl Vertical {
 
     /// Ends a boost when it has done its work: a decrease like a trim. What is saturated is not made smaller.
     fn end_boost(&mut self, look: &Look, age: f64, served: bool) {
-        let affordable = self.may_decrease() || look.policy.resize.trims_per_pod_per_day == 0;
+        let affordable = self.may_boost(look.policy);
         let done = served && age >= BOOST_LEAST && affordable;
         if !look.saturated && (done || age >= BOOST_SECONDS) {
             self.pay();

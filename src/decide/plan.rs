@@ -139,7 +139,7 @@ pub(super) fn plan(
     let raw = by_cpu * (1.0 + capacity.headroom);
     // A pod whose raise was refused counts with the size it has.
     let refused = lacking(policy, sample, memory, &capacity, k);
-    memory.vertical.note_small(sample);
+    memory.vertical.note_small(sample, &capacity, by_cpu);
     let small = memory.vertical.small(sample, &capacity, &price, pod.gib, by_cpu).filter(|_| !only_backlog);
     let backlog_binds = by_backlog > raw;
     let wanted = raw.max(by_backlog);
@@ -266,9 +266,10 @@ pub(super) fn hold(policy: &Policy, plan: &Plan, sample: &Sample, memory: &Memor
     }
     // Waiting is cheap only while pods shrink meanwhile.
     let trims = if trims(policy, sample, memory) { policy.resize.trims_per_pod_per_day } else { 0 };
+    let many = trims >= MANY_TRIMS && memory.vertical.may_decrease();
     match plan.capacity.as_ref().map(|c| (c.mode, c.sizes_managed)) {
         Some((Mode::Backlog, _)) => zero::keep_worker(sample, &memory.zero),
-        Some((Mode::Latency, true)) if trims >= MANY_TRIMS => policy.tuning.hold_trimmed,
+        Some((Mode::Latency, true)) if many => policy.tuning.hold_trimmed,
         Some((Mode::Latency, true)) if trims > 0 => policy.tuning.hold_some_trims,
         _ => policy.tuning.hold_plain,
     }

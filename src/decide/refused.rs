@@ -102,11 +102,13 @@ impl Raises {
 }
 
 impl Vertical {
-    /// Looks for pods that stay smaller than they are asked to be. A node looks again at what it deferred after a minute or
-    /// so; what is small for longer stays small.
-    pub(super) fn note_small(&mut self, sample: &Sample) {
+    /// Looks for pods that stay smaller than they are asked to be, and are full. A node looks again at what it deferred after
+    /// a minute or so; what is small for longer stays small.
+    pub(super) fn note_small(&mut self, sample: &Sample, capacity: &Capacity, work: f64) {
         let wanted = self.wanted().map_or(0.0, |(size, _)| size);
-        let least = refused(sample, wanted).map(|(_, size)| size).reduce(f64::min);
+        let each = work / sample.ready.max(1.0);
+        let full = refused(sample, wanted).map(|(_, size)| size).filter(|size| each > capacity.brimful(*size));
+        let least = full.reduce(f64::min);
         self.raises.small = match (least, self.raises.small) {
             (Some(size), Some((before, since))) if size <= 1.02 * before => Some((size.min(before), since)),
             (Some(size), _) => Some((size, sample.t)),
@@ -261,7 +263,7 @@ mod tests {
         let price = Price::of(&policy);
         let mut floor = |seconds: f64, groups: &[(u32, f64, ResizeState)], work: f64| {
             let sample = seen(seconds, groups, 6);
-            vertical.note_small(&sample);
+            vertical.note_small(&sample, &capacity, work);
             vertical.small(&sample, &capacity, &price, 0.5, work).map(|small| (small.pods, small.size, small.floor))
         };
         let deferred = [(4, 2.0, ResizeState::None), (2, 0.5, ResizeState::Deferred)];
@@ -269,15 +271,16 @@ mod tests {
         assert_eq!(floor(60.0, &deferred, 6.0), None);
         // Half a core does .95 · .5 / 1.05 - .03 = .42 cores of work at most.
         assert_eq!(floor(75.0, &deferred, 6.0), Some((2.0, 0.5, 15)));
-        assert_eq!(floor(90.0, &deferred, 2.0), Some((2.0, 0.5, 5)));
+        assert_eq!(floor(90.0, &deferred, 4.0), None, "they are not full");
         let grown = [(5, 2.0, ResizeState::None), (1, 1.0, ResizeState::Deferred)];
-        assert_eq!(floor(105.0, &grown, 6.0), None, "these are others");
-        assert_eq!(floor(180.0, &grown, 6.0), Some((1.0, 1.0, 7)));
-        assert_eq!(floor(195.0, &[(6, 2.0, ResizeState::None)], 6.0), None);
+        assert_eq!(floor(105.0, &deferred, 12.0), None, "not for a minute");
+        assert_eq!(floor(150.0, &grown, 12.0), None, "these are others");
+        assert_eq!(floor(225.0, &grown, 12.0), Some((1.0, 1.0, 14)));
+        assert_eq!(floor(240.0, &[(6, 2.0, ResizeState::None)], 12.0), None);
         // Hundreds of pods are not bought for one that is tiny.
         let tiny = [(5, 2.0, ResizeState::None), (1, 0.07, ResizeState::Deferred)];
-        assert_eq!(floor(210.0, &tiny, 6.0), None);
-        assert!(floor(300.0, &tiny, 6.0).is_some_and(|(.., floor)| floor < 100));
+        assert_eq!(floor(255.0, &tiny, 6.0), None);
+        assert!(floor(330.0, &tiny, 6.0).is_some_and(|(.., floor)| floor < 100));
     }
 
     #[test]

@@ -95,6 +95,8 @@ fn saturated(facts: &Facts) -> String {
     } else if facts.replicas.relieved {
         let asked = facts.sizes.boost.as_ref().map_or(facts.sizes.asked, |(_, size, _)| *size);
         format!("{what}: running pods get {} first, new ones follow if it stays so", words::cores_unit(asked))
+    } else if facts.saturation.waits {
+        format!("{what}: {} held, growing if it goes on for a minute", words::replicas(to))
     } else {
         format!("{what}: {} held until new pods serve", words::replicas(to))
     }
