@@ -11,7 +11,7 @@ use super::{
     memory::Change,
     price::Price,
     queue::{Backlog, Basis, Workers},
-    refused::Small,
+    refused::{RESIZE_PATIENCE, Small},
     replicas::Step,
     sample::{Few, Sample},
     saturation::{Cause, Saturation, Shortage},
@@ -33,8 +33,8 @@ const MANY_TRIMS: u32 = 72;
 const GROW_PATIENCE: f64 = 45.0;
 /// A smaller size must have saved this many times as much where it can't be taken back: nights and weekends are seen first.
 const IRREVERSIBLE: f64 = 24.0;
-/// A resize that is not seen after this is not coming, seconds.
-const RESIZE_PATIENCE: f64 = 120.0;
+/// Seconds without any word of the load after which the known peak may have come: two starts of a pod.
+const BLIND: f64 = 120.0;
 /// Size reckoned with while nothing is known about the CPU of a pod, cores.
 const UNKNOWN_POD: f64 = 0.05;
 
@@ -76,6 +76,8 @@ pub(super) struct Plan {
     pub(super) backlog_binds: bool,
     /// Pods that stay small, and the replicas that they need beside them.
     pub(super) small: Option<Small>,
+    /// The replicas that the known peak does not fill, while nothing tells of the load and the policy does not say what then.
+    pub(super) unseen: Option<u32>,
 }
 
 impl Plan {
@@ -138,7 +140,7 @@ pub(super) fn plan(
     let by_backlog = backlog.map_or(0.0, |b| if only_backlog { b.steady } else { b.cores } * k / b.k);
     let raw = by_cpu * (1.0 + capacity.headroom);
     // A pod whose raise was refused counts with the size it has.
-    let refused = lacking(policy, sample, memory, &capacity, k);
+    let refused = memory.vertical.lacking(policy, sample, &capacity, k);
     memory.vertical.note_small(sample, &capacity, by_cpu);
     let small = memory.vertical.small(sample, &capacity, &price, pod.gib, by_cpu).filter(|_| !only_backlog);
     let backlog_binds = by_backlog > raw;
@@ -155,6 +157,10 @@ pub(super) fn plan(
         meanwhile: backlog.filter(|_| only_backlog).map_or(0.0, |b| b.cores * k / b.k),
         backlog_binds,
         small,
+        unseen: signals
+            .blind_for
+            .filter(|seconds| *seconds >= BLIND && !only_backlog && policy.on_signal_loss.is_none())
+            .map(|_| super::arith::replicas_for(memory.demand.demand_peak, capacity.brimful(pod.size))),
         capacity: (demand.is_some() || backlog.is_some()).then_some(capacity),
     }
 }
@@ -202,15 +208,6 @@ pub(super) fn resizing(sample: &Sample, memory: &Memory) -> bool {
     memory.vertical.asked_since().is_some_and(|(asked, since)| {
         sample.t - since <= RESIZE_PATIENCE && sample.groups.iter().any(|(n, r, _)| *n > 0.0 && *r < 0.98 * asked)
     })
-}
-
-/// Work that pods do not carry because they are smaller than asked and will stay so: their raise is refused, or is not
-/// done for minutes (a cluster that cannot resize).
-fn lacking(policy: &Policy, sample: &Sample, memory: &Memory, capacity: &Capacity, k: f64) -> f64 {
-    let Some((asked, since)) = memory.vertical.asked_since() else { return 0.0 };
-    let overdue = policy.mode == crate::policy::Mode::Auto && sample.t - since > RESIZE_PATIENCE;
-    let small = sample.groups.iter().filter(|(_, r, refused)| (*refused || overdue) && *r < 0.98 * asked);
-    small.map(|(n, r, _)| n * (k - capacity.of(*r)).max(0.0)).sum()
 }
 
 /// Whether pods are short, whatever the model says.
@@ -375,8 +372,10 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
         plan.backlog.and_then(|b| b.stalled),
     ];
     wanted = floors.into_iter().flatten().fold(wanted, u32::max);
+    let by_blindness = plan.unseen.is_some_and(|floor| floor > wanted);
+    wanted = wanted.max(plan.unseen.unwrap_or(0));
     let lost = policy.on_signal_loss.filter(|l| signals.lost_for.is_some_and(|s| Seconds(s) >= l.after));
-    let raised_by_loss = lost.is_some_and(|l| l.min_replicas.0 > wanted);
+    let raised_by_loss = by_blindness || lost.is_some_and(|l| l.min_replicas.0 > wanted);
     wanted = lost.map_or(wanted, |l| wanted.max(l.min_replicas.0));
 
     let last = (plan.price.pod(plan.pod.size, plan.pod.gib), plan.price.shortage(), plan.k);
@@ -461,7 +460,7 @@ pub(super) fn sizes(
     let template = plan.pod.template;
     let fit = |asked: f64| containers::fit(snapshot, policy, template, asked);
     let mut leader = None;
-    if signals.blind {
+    if signals.blind_for.is_some() {
         memory.vertical.take_back(policy, sample.t);
     }
     let mut asked = memory.vertical.asked().unwrap_or(plan.pod.size);

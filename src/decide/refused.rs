@@ -15,6 +15,8 @@ use crate::policy::{Mode, Policy};
 
 /// A raise that is not seen after this is not coming, seconds: a resize in place takes 5 to 15.
 pub(super) const NOT_COMING: f64 = 60.0;
+/// A resize that is not seen after this is not coming, seconds, where nothing says that it is refused.
+pub(super) const RESIZE_PATIENCE: f64 = 120.0;
 /// Share of pods whose raise may be refused or missing: beyond it, it is refused, and replicas no longer wait for it.
 pub(super) const MOST: f64 = 0.5;
 /// Weight of one more raise in the share that is refused, and the share that is too much.
@@ -102,6 +104,15 @@ impl Raises {
 }
 
 impl Vertical {
+    /// Work that pods do not carry because they are smaller than asked and will stay so: their raise is refused, or is not
+    /// done for minutes (a cluster that cannot resize).
+    pub(super) fn lacking(&self, policy: &Policy, sample: &Sample, capacity: &Capacity, k: f64) -> f64 {
+        let Some((asked, since)) = self.asked_since() else { return 0.0 };
+        let overdue = policy.mode == Mode::Auto && sample.t - since > RESIZE_PATIENCE;
+        let small = sample.groups.iter().filter(|(_, r, refused)| (*refused || overdue) && *r < 0.98 * asked);
+        small.map(|(n, r, _)| n * (k - capacity.of(*r)).max(0.0)).sum()
+    }
+
     /// Looks for pods that stay smaller than they are asked to be, and are full. A node looks again at what it deferred after
     /// a minute or so; what is small for longer stays small.
     pub(super) fn note_small(&mut self, sample: &Sample, capacity: &Capacity, work: f64) {
