@@ -15,6 +15,7 @@ use super::{
     capacity::{Capacity, Mode},
     demand::THROTTLED,
     sample::Sample,
+    vertical::WARM_UP,
 };
 use crate::policy::Policy;
 
@@ -116,7 +117,8 @@ impl Episode {
             evidence.violation.filter(|v| *v >= line)
         });
         self.gross_since = gross.map(|_| self.gross_since.unwrap_or(sample.t));
-        let brief = self.gross_since.is_some_and(|since| sample.t - since < BRIEF);
+        // Before demand has been watched, this may be all that tells of it.
+        let brief = sample.uptime >= WARM_UP && self.gross_since.is_some_and(|since| sample.t - since < BRIEF);
         let signal = evidence.saturation_signal.filter(|x| *x >= AT_CAPACITY);
         let (cause, step, sure) = match (throttled, usage, signal, gross) {
             (Some(x), usage, ..) => {

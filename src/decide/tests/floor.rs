@@ -77,8 +77,8 @@ fn late_requests_of_a_burst_are_answered_when_they_go_on() {
         decide(&snapshot, &policy, &mut memory, snapshot.at)
     };
     for tick in 0..240 {
-        // In the window of the metrics for three ticks, then gone for as long.
-        let decision = look(tick, if tick / 3 % 2 == 0 { 0.4 } else { 0.005 });
+        // From half an hour on in the window of the metrics for three ticks, then gone for as long.
+        let decision = look(tick, if tick > 120 && tick / 3 % 2 == 0 { 0.4 } else { 0.005 });
         assert!(decision.boost.is_none() && decision.replicas.0 <= 4, "{tick}: {}", decision.message);
     }
     let grew: Vec<bool> =
