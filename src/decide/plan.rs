@@ -11,6 +11,7 @@ use super::{
     memory::Change,
     price::Price,
     queue::{self, Backlog, Basis, Workers},
+    refused::Small,
     replicas::Step,
     sample::{Few, Sample},
     saturation::{Cause, Saturation, Shortage},
@@ -32,8 +33,8 @@ const MANY_TRIMS: u32 = 72;
 const GROW_PATIENCE: f64 = 45.0;
 /// A smaller size must have saved this many times as much where it can't be taken back: nights and weekends are seen first.
 const IRREVERSIBLE: f64 = 24.0;
-/// A resize that is not seen after this is not coming, seconds.
-const RESIZE_PATIENCE: f64 = 120.0;
+/// Seconds without any word of the load after which the known peak may have come: two starts of a pod.
+const BLIND: f64 = 120.0;
 /// Size reckoned with while nothing is known about the CPU of a pod, cores.
 const UNKNOWN_POD: f64 = 0.05;
 
@@ -73,6 +74,10 @@ pub(super) struct Plan {
     pub(super) meanwhile: f64,
     /// The backlog asks for more than anything else.
     pub(super) backlog_binds: bool,
+    /// Pods that stay small, and the replicas that they need beside them.
+    pub(super) small: Option<Small>,
+    /// The replicas that the known peak does not fill, while nothing tells of the load and the policy does not say what then.
+    pub(super) unseen: Option<u32>,
 }
 
 impl Plan {
@@ -145,7 +150,9 @@ pub(super) fn plan(
     let by_backlog = backlog.map_or(0.0, |b| if only_backlog { b.steady } else { b.cores } * k / b.k);
     let raw = by_cpu * (1.0 + capacity.headroom);
     // A pod whose raise was refused counts with the size it has.
-    let refused = lacking(policy, sample, memory, &capacity, k);
+    let refused = memory.vertical.lacking(policy, sample, &capacity, k);
+    memory.vertical.note_small(sample, &capacity, by_cpu);
+    let small = memory.vertical.small(sample, &capacity, &price, pod.gib, by_cpu).filter(|_| !only_backlog);
     let backlog_binds = by_backlog > raw;
     let wanted = raw.max(by_backlog);
     Plan {
@@ -159,6 +166,11 @@ pub(super) fn plan(
         must: by_cpu.max(by_backlog) + refused,
         meanwhile: backlog.filter(|_| only_backlog).map_or(0.0, |b| b.cores * k / b.k),
         backlog_binds,
+        small,
+        unseen: signals
+            .blind_for
+            .filter(|seconds| *seconds >= BLIND && !only_backlog && policy.on_signal_loss.is_none())
+            .map(|_| super::arith::replicas_for(memory.demand.demand_peak, capacity.brimful(pod.size))),
         capacity: (demand.is_some() || backlog.is_some()).then_some(capacity),
     }
 }
@@ -208,15 +220,6 @@ pub(super) fn resizing(sample: &Sample, memory: &Memory) -> bool {
     })
 }
 
-/// Work that pods do not carry because they are smaller than asked and will stay so: their raise is refused, or is not
-/// done for minutes (a cluster that cannot resize).
-fn lacking(policy: &Policy, sample: &Sample, memory: &Memory, capacity: &Capacity, k: f64) -> f64 {
-    let Some((asked, since)) = memory.vertical.asked_since() else { return 0.0 };
-    let overdue = policy.mode == crate::policy::Mode::Auto && sample.t - since > RESIZE_PATIENCE;
-    let small = sample.groups.iter().filter(|(_, r, refused)| (*refused || overdue) && *r < 0.98 * asked);
-    small.map(|(n, r, _)| n * (k - capacity.of(*r)).max(0.0)).sum()
-}
-
 /// Whether pods are short, whatever the model says.
 pub(super) fn saturation(
     policy: &Policy,
@@ -234,6 +237,7 @@ pub(super) fn saturation(
         saturation_signal: signals.saturation,
         backlog_met: met,
         backlog_known: known,
+        demand: plan.demand.map(|demand| demand.cores),
     };
     memory.saturation.judge(sample, policy, plan.capacity.as_ref(), &shortage)
 }
@@ -268,9 +272,10 @@ pub(super) fn hold(policy: &Policy, plan: &Plan, sample: &Sample, memory: &Memor
     }
     // Waiting is cheap only while pods shrink meanwhile.
     let trims = if trims(policy, sample, memory) { policy.resize.trims_per_pod_per_day } else { 0 };
+    let many = trims >= MANY_TRIMS && memory.vertical.may_decrease();
     match plan.capacity.as_ref().map(|c| (c.mode, c.sizes_managed)) {
         Some((Mode::Backlog, _)) => zero::keep_worker(sample, &memory.zero),
-        Some((Mode::Latency, true)) if trims >= MANY_TRIMS => policy.tuning.hold_trimmed,
+        Some((Mode::Latency, true)) if many => policy.tuning.hold_trimmed,
         Some((Mode::Latency, true)) if trims > 0 => policy.tuning.hold_some_trims,
         _ => policy.tuning.hold_plain,
     }
@@ -355,7 +360,8 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
         must: if plan.must <= asked.relief.covers { 0.0 } else { plan.must },
         hold: asked.hold,
     };
-    memory.counters.keep(asked.calendar.floor());
+    let small = plan.small.map(|small| small.floor);
+    memory.counters.keep(asked.calendar.floor().max(small.unwrap_or(0)));
     let model = if plan.is_known() { memory.counters.step(&step, current) } else { current };
     let model = tolerate(policy, plan, current, model);
     let may_shrink = !blocked
@@ -369,13 +375,16 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     let mut wanted = if may_shrink { model } else { model.max(runs) };
     let floors = [
         asked.saturation.floor.filter(|_| !asked.relief.waits),
+        small,
         asked.foreign.floor,
         plan.backlog.map(|b| b.replicas),
         plan.backlog.and_then(|b| b.stalled),
     ];
     wanted = floors.into_iter().flatten().fold(wanted, u32::max);
+    let by_blindness = plan.unseen.is_some_and(|floor| floor > wanted);
+    wanted = wanted.max(plan.unseen.unwrap_or(0));
     let lost = policy.on_signal_loss.filter(|l| signals.lost_for.is_some_and(|s| Seconds(s) >= l.after));
-    let raised_by_loss = lost.is_some_and(|l| l.min_replicas.0 > wanted);
+    let raised_by_loss = by_blindness || lost.is_some_and(|l| l.min_replicas.0 > wanted);
     wanted = lost.map_or(wanted, |l| wanted.max(l.min_replicas.0));
 
     let last = (plan.price.pod(plan.pod.size, plan.pod.gib), plan.price.shortage(), plan.k);
@@ -460,8 +469,12 @@ pub(super) fn sizes(
     let template = plan.pod.template;
     let fit = |asked: f64| containers::fit(snapshot, policy, template, asked);
     let mut leader = None;
+    if signals.blind_for.is_some() {
+        memory.vertical.take_back(policy, sample.t);
+    }
     let mut asked = memory.vertical.asked().unwrap_or(plan.pod.size);
-    let mut boost = None;
+    // While demand is not known nothing is lowered, what was boosted included.
+    let mut boost = memory.vertical.boost_until(sample.t).filter(|_| template > 0.0);
     if let (Some(capacity), true) = (&plan.capacity, template > 0.0) {
         let demand = plan.must.max(plan.meanwhile);
         leader = regret(policy, sample, memory, plan, count, frozen, &fit);
@@ -486,11 +499,9 @@ pub(super) fn sizes(
             growing: f64::from(count.decided) > sample.ready,
         };
         asked = memory.vertical.trim(&look);
-        boost = memory
-            .vertical
-            .boost(&look)
-            .map(|(size, until)| (containers::share_cpu(snapshot, policy, template, size), size, until));
+        boost = memory.vertical.boost(&look);
     }
+    let boost = boost.map(|(size, until)| (containers::share_cpu(snapshot, policy, template, size), size, until));
     let cpu = containers::share_cpu(snapshot, policy, template, asked);
     let (sized, told) = containers::sizes(snapshot, policy, sample, &cpu, &mut memory.peaks, still);
     Sizes { containers: sized, asked, boost, leader, before: plan.pod.size, memory: told }

@@ -284,6 +284,38 @@ fn running_pods_are_boosted_while_new_ones_start() {
     assert_eq!(plant.size, 1.0);
 }
 
+/// A boost that the budget cannot end would outlast a burst by a quarter of an hour; and pods that are not trimmed are no
+/// cheap way to wait.
+#[test]
+fn without_trims_left_nothing_is_boosted_and_replicas_leave_sooner() {
+    let spend = |plant: &mut Plant| {
+        while plant.memory.vertical.may_decrease() {
+            plant.memory.vertical.pay();
+        }
+    };
+    for spent in [false, true] {
+        let mut plant = Plant::new(policy(), 400.0, 6);
+        plant.start = 120.0;
+        plant.run(3600.0);
+        plant.rate = 500.0;
+        if spent {
+            spend(&mut plant);
+        }
+        let (boosted, n) = ((0..4).any(|_| plant.step().boost.is_some()), plant.replicas());
+        assert!(boosted != spent && n > 6, "{n}: {:?}", plant.last);
+
+        let mut plant = Plant::new(latency_policy(), 400.0, 6);
+        plant.run(4.0 * 3600.0);
+        plant.rate = 250.0;
+        plant.run(60.0);
+        if spent {
+            spend(&mut plant);
+        }
+        let hold = plant.step().explain.hold.map(|hold| hold.idle_seconds.0 + hold.seconds_left.0);
+        assert_eq!(hold, Some(if spent { 900.0 } else { 2700.0 }), "{:?}", plant.last);
+    }
+}
+
 #[test]
 fn trims_keep_their_budget() {
     for (trims, most) in [(0, 0), (12, 12), (96, 96)] {
