@@ -11,7 +11,7 @@ use super::{
     memory::Change,
     price::Price,
     queue::{self, Backlog, Basis, Workers},
-    refused::Small,
+    refused::{RESIZE_PATIENCE, Small},
     replicas::Step,
     sample::{Few, Sample},
     saturation::{Cause, Saturation, Shortage},
@@ -33,8 +33,6 @@ const MANY_TRIMS: u32 = 72;
 const GROW_PATIENCE: f64 = 45.0;
 /// A smaller size must have saved this many times as much where it can't be taken back: nights and weekends are seen first.
 const IRREVERSIBLE: f64 = 24.0;
-/// Seconds without any word of the load after which the known peak may have come: two starts of a pod.
-const BLIND: f64 = 120.0;
 /// Size reckoned with while nothing is known about the CPU of a pod, cores.
 const UNKNOWN_POD: f64 = 0.05;
 
@@ -76,8 +74,6 @@ pub(super) struct Plan {
     pub(super) backlog_binds: bool,
     /// Pods that stay small, and the replicas that they need beside them.
     pub(super) small: Option<Small>,
-    /// The replicas that the known peak does not fill, while nothing tells of the load and the policy does not say what then.
-    pub(super) unseen: Option<u32>,
 }
 
 impl Plan {
@@ -167,10 +163,6 @@ pub(super) fn plan(
         meanwhile: backlog.filter(|_| only_backlog).map_or(0.0, |b| b.cores * k / b.k),
         backlog_binds,
         small,
-        unseen: signals
-            .blind_for
-            .filter(|seconds| *seconds >= BLIND && !only_backlog && policy.on_signal_loss.is_none())
-            .map(|_| super::arith::replicas_for(memory.demand.demand_peak, capacity.brimful(pod.size))),
         capacity: (demand.is_some() || backlog.is_some()).then_some(capacity),
     }
 }
@@ -381,10 +373,8 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
         plan.backlog.and_then(|b| b.stalled),
     ];
     wanted = floors.into_iter().flatten().fold(wanted, u32::max);
-    let by_blindness = plan.unseen.is_some_and(|floor| floor > wanted);
-    wanted = wanted.max(plan.unseen.unwrap_or(0));
     let lost = policy.on_signal_loss.filter(|l| signals.lost_for.is_some_and(|s| Seconds(s) >= l.after));
-    let raised_by_loss = by_blindness || lost.is_some_and(|l| l.min_replicas.0 > wanted);
+    let raised_by_loss = lost.is_some_and(|l| l.min_replicas.0 > wanted);
     wanted = lost.map_or(wanted, |l| wanted.max(l.min_replicas.0));
 
     let last = (plan.price.pod(plan.pod.size, plan.pod.gib), plan.price.shortage(), plan.k);
@@ -469,7 +459,7 @@ pub(super) fn sizes(
     let template = plan.pod.template;
     let fit = |asked: f64| containers::fit(snapshot, policy, template, asked);
     let mut leader = None;
-    if signals.blind_for.is_some() {
+    if signals.blind {
         memory.vertical.take_back(policy, sample.t);
     }
     let mut asked = memory.vertical.asked().unwrap_or(plan.pod.size);

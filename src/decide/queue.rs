@@ -205,13 +205,17 @@ impl Work {
     /// take, workers are full, or it rises.
     fn is_late(&self, sample: &Sample, (waiting, waits): (f64, f64), then: f64, target: f64) -> bool {
         let size = sample.running.unwrap_or(1.0);
-        let much = waits > 0.5 * target * sample.ready * self.carries(size);
-        if self.per_item().is_some_and(|(_, basis)| basis == Basis::Pairs) {
+        let takes = waits / (sample.ready * self.carries(size)).max(1e-9);
+        if self.per_item().is_some() {
             // Full workers and a queue that stands are how it should be.
-            return much;
+            return takes > target;
         }
+        let much = takes > 0.5 * target;
         let full = sample.usage.is_some_and(|usage| usage >= FULL * sample.ready_in_window * size);
         let rises = waiting > 1.1 * then && waiting > PRIOR_ITEMS_PER_REPLICA * sample.ready;
         full || much || rises
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -329,11 +329,10 @@ fn stale(facts: &Facts) -> String {
     let why = why.map_or_else(|| "signals are missing".to_owned(), |b| blocked(b, facts));
     let n = words::replicas(facts.replicas.decided);
     if facts.replicas.raised_by_loss {
-        let what = if facts.plan.unseen.is_some() { "so that the known peak finds room" } else { "onSignalLoss" };
-        return format!("{why}: raised to {n} ({what}), nothing shrinks, no resize");
+        return format!("{why}: raised to {n} (onSignalLoss), nothing shrinks, no resize");
     }
     let smaller = facts.sample.running.is_some_and(|running| running < 0.98 * facts.sizes.asked);
-    if facts.signals.blind_for.is_some() && smaller {
+    if facts.signals.blind && smaller {
         let size = words::cores_unit(facts.sizes.asked);
         return format!("{why}: nothing shrinks, pods get back the {size} they were trimmed from; {n} held");
     }

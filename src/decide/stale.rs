@@ -188,8 +188,8 @@ pub(super) struct Signals {
     pub(super) blocked_by: SmallVec<[Block; INLINE_SIGNALS]>,
     /// Seconds since demand can no longer be known.
     pub(super) lost_for: Option<f64>,
-    /// For how long nothing at all has told how much work there is, seconds; none: something does, or did a moment ago.
-    pub(super) blind_for: Option<f64>,
+    /// For too long nothing at all has told how much work there is.
+    pub(super) blind: bool,
 }
 
 /// Judges every signal of the policy.
@@ -264,8 +264,7 @@ fn note_loss(signals: &mut Signals, sample: &Sample, trust: &mut Trust) {
     let told = [&signals.demand, &signals.backlog].into_iter().flatten().filter_map(Judged::usable);
     let nothing = sample.usage.is_none() && told.fold(0.0, f64::max) <= 0.0;
     // What was seen last was as old as fresh data may be.
-    signals.blind_for =
-        Some(lost_for).filter(|lost| nothing && *lost >= STALE_SECONDS - FRESH_SECONDS && sample.ready > 0.0);
+    signals.blind = nothing && lost_for >= STALE_SECONDS - FRESH_SECONDS && sample.ready > 0.0;
     signals.lost_for = Some(lost_for);
 }
 

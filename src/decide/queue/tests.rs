@@ -1,14 +1,17 @@
-use super::{Ages, Pace};
-use crate::decide::sample::Sample;
+use super::ages::{Ages, Pace};
+use crate::decide::{
+    sample::{Clock, Sample},
+    tests::plant::{EPOCH, snapshot},
+};
 
 /// A queue that is watched every 15 s; each tick says what waits and how many items per second were done.
 fn watched(ticks: &[(f64, f64)]) -> (Ages, f64, f64) {
     let mut ages = Ages::default();
-    let mut t = 1000.0;
+    let (mut clock, mut t) = (Clock::default(), EPOCH);
     for (waiting, done) in ticks {
         t += 15.0;
-        let sample = Sample { t, dt: 15.0, ..Sample::nothing() };
-        ages.note(&sample, *waiting, *done, 300.0);
+        let s = snapshot(t, 1, 0.0);
+        ages.note(&Sample::read(&s, &mut clock, s.at), *waiting, *done, 300.0);
     }
     (ages, t, ticks.last().map_or(0.0, |tick| tick.0))
 }
@@ -22,7 +25,8 @@ fn a_batch_is_due_when_its_first_item_is() {
     let pace = ages.pace(t, waiting, &LINE);
     assert!((pace - 500.0 / 185.0).abs() < 0.2, "{pace}");
     // A minute later, untouched, it has a minute less.
-    let (ages, t, waiting) = watched(&[(0.0, 0.0), (0.0, 0.0), (1000.0, 0.0), (1000.0, 0.0), (1000.0, 0.0), (1000.0, 0.0)]);
+    let (ages, t, waiting) =
+        watched(&[(0.0, 0.0), (0.0, 0.0), (1000.0, 0.0), (1000.0, 0.0), (1000.0, 0.0), (1000.0, 0.0)]);
     let pace = ages.pace(t, waiting, &LINE);
     assert!((pace - 500.0 / 140.0).abs() < 0.3, "{pace}");
 }
@@ -30,12 +34,14 @@ fn a_batch_is_due_when_its_first_item_is() {
 #[test]
 fn a_queue_that_stands_asks_for_what_arrives_when_it_is_as_long_as_it_may_be() {
     // Ten items a second come and are done; 1,800 wait, so each waits for three minutes, of 200 s.
-    let ticks: Vec<(f64, f64)> = (0..40).map(|tick| ((f64::from(tick) * 150.0).min(1800.0), if tick < 12 { 0.0 } else { 10.0 })).collect();
+    let ticks: Vec<(f64, f64)> =
+        (0..40).map(|tick| ((f64::from(tick) * 150.0).min(1800.0), if tick < 12 { 0.0 } else { 10.0 })).collect();
     let (ages, t, waiting) = watched(&ticks);
     let pace = ages.pace(t, waiting, &LINE);
     assert!((4.0..7.5).contains(&pace), "{pace}");
     // With half as many it may wait.
-    let ticks: Vec<(f64, f64)> = ticks.iter().map(|(waiting, done)| (waiting.min(900.0), if *waiting <= 900.0 { 0.0 } else { *done })).collect();
+    let ticks: Vec<(f64, f64)> =
+        ticks.iter().map(|(waiting, done)| (waiting.min(900.0), if *waiting <= 900.0 { 0.0 } else { *done })).collect();
     let (ages, t, waiting) = watched(&ticks);
     assert!(ages.pace(t, waiting, &LINE) < 4.0);
 }

@@ -301,7 +301,9 @@ impl Work {
         if fallen <= 0.0 {
             let said = self.drain.spent / self.drain.done;
             if self.drain.done >= ITEMS_TO_LEARN {
-                let rise = if said < MOSTLY_FLOW * self.bound { RISE } else { 1.0 };
+                // What pairs confirm is no flow, however low the least drain was.
+                let known = self.bound.max(self.pairs.work().unwrap_or(0.0));
+                let rise = if said < MOSTLY_FLOW * known { RISE } else { 1.0 };
                 self.bound = said.min(rise * self.bound);
             }
             self.drain = Drain::default();

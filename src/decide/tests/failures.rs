@@ -5,7 +5,7 @@ use super::{
     plant::{EPOCH, Plant, latency_policy, policy, reading, signal, snapshot},
 };
 use crate::{
-    policy::{DirectionRules, Role, SignalLoss},
+    policy::{DirectionRules, Role},
     units::{Cores, Replicas, Seconds},
 };
 
@@ -122,35 +122,6 @@ fn what_was_trimmed_is_given_back_while_nothing_tells_of_the_load() {
         assert!(plant.size > 0.98 * nominal && plant.replicas() >= n, "{zeros}: {} of {nominal}", plant.size);
         assert!(told.iter().all(|(reason, _)| *reason == Reason::SignalsStale));
         assert!(told.iter().any(|(_, message)| message.contains("pods get back the")), "{told:?}");
-    }
-}
-
-/// What came before may come while nobody sees it; what the policy says of signal loss comes before that.
-#[test]
-fn the_known_peak_finds_room_while_nothing_tells_of_the_load() {
-    for (zeros, given) in [(false, false), (true, false), (false, true)] {
-        let mut plant = Plant::new(latency_policy(), 900.0, 12);
-        plant.policy.behavior.scale_down =
-            Some(DirectionRules { stabilization: Some(Seconds(300.0)), ..DirectionRules::default() });
-        if given {
-            plant.policy.on_signal_loss = Some(SignalLoss { after: Seconds(600.0), min_replicas: Replicas(1) });
-        }
-        plant.run(3.0 * 3600.0);
-        plant.rate = 100.0;
-        plant.run(2.0 * 3600.0);
-        let n = plant.replicas();
-        plant.disturb = if zeros { all_zero } else { all_absent };
-        plant.run(90.0);
-        assert_eq!(plant.replicas(), n, "{zeros}: it may be back in a moment");
-        plant.run(120.0);
-        let (carries, peak) = (f64::from(plant.replicas()) * plant.size, 9.0);
-        let told = plant.last.as_ref().map(|d| (d.reason, d.message.clone())).expect("it has run");
-        assert_eq!(told.0, Reason::SignalsStale, "{}", told.1);
-        if given {
-            assert_eq!(plant.replicas(), n);
-        } else {
-            assert!(carries > 0.85 * peak && carries < 1.7 * peak, "{zeros}: {} × {}", plant.replicas(), plant.size);
-        }
     }
 }
 
