@@ -231,13 +231,12 @@ impl Work {
         if !told && before.max(after) <= pods.max(1.0) && spent > 0.1 * size {
             self.unconfirmed += sample.dt;
         }
-        match rate {
-            Some(rate) => self.balance(spent * sample.dt, (rate + fallen).max(0.0) * sample.dt),
-            None => {
-                // An upper bound needs the most that may have been spent.
-                let most = if sample.usage_is_whole() { spent } else { spent.max(pods * self.carries(size)) };
-                self.drained(most * sample.dt, fallen * sample.dt);
-            }
+        if let Some(rate) = rate {
+            self.balance(spent * sample.dt, (rate + fallen).max(0.0) * sample.dt);
+        } else {
+            // An upper bound needs the most that may have been spent.
+            let most = if sample.usage_is_whole() { spent } else { spent.max(pods * self.carries(size)) };
+            self.drained(most * sample.dt, fallen * sample.dt);
         }
         self.believe();
         let work = self.per_item().map_or(0.0, |(work, _)| work);
