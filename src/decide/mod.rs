@@ -35,6 +35,7 @@ mod containers;
 mod decision;
 mod demand;
 mod explain;
+mod fingerprint;
 mod foreign;
 mod limits;
 mod memory;

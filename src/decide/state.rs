@@ -105,11 +105,9 @@ impl Serialize for State<'_> {
     }
 }
 
-/// FNV-1a over the parts as JSON. It guards against accidents, not against people.
+/// A fingerprint of the parts. It guards against accidents, not against people.
 fn check(memory: &Memory) -> Result<String, serde_json::Error> {
-    let text = serde_json::to_vec(&State(memory))?;
-    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
-    Ok(format!("{hash:016x}"))
+    Ok(format!("{:016x}", super::fingerprint::of(&State(memory))?))
 }
 
 impl Serialize for Memory {
