@@ -120,7 +120,7 @@ pub(super) fn plan(
     let reckoned = demand.unwrap_or(nothing);
     let imbalance = memory.demand.imbalance;
     let capacity = Capacity::of_tick(policy, &reckoned, imbalance, &mut memory.capacity);
-    memory.queue.learn(sample, signals, policy.objective.backlog.as_ref().map_or(60.0, queue::target));
+    memory.queue.learn(sample, signals, queue::target(policy));
     let other = memory.vertical.judge_raise(sample, policy).or_else(|| {
         let may = memory.vertical.raises.may(sample.t);
         outgrown(snapshot, policy, sample, signals, &capacity, pod, reckoned.cores).filter(|_| may)
@@ -222,13 +222,12 @@ pub(super) fn saturation(
 ) -> Saturation {
     // Busy workers are no shortage where the work of an item is known: what they leave undone is seen in the queue.
     let backlog = plan.backlog.filter(|_| plan.backlog_is_the_objective());
-    let known = plan.knows_work_per_item();
-    let met = known || backlog.is_some_and(|b| f64::from(b.replicas) <= sample.ready);
+    let met = backlog.is_some_and(|b| f64::from(b.replicas) <= sample.ready);
     let shortage = Shortage {
         violation: Feedback::violation(policy, signals),
         saturation_signal: signals.saturation,
         backlog_met: met,
-        backlog_known: known,
+        backlog_known: plan.knows_work_per_item(),
         demand: plan.demand.map(|demand| demand.cores),
     };
     memory.saturation.judge(sample, policy, plan.capacity.as_ref(), &shortage)

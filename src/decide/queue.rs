@@ -18,7 +18,7 @@ use super::{
     sample::Sample,
     stale::{Judged, Signals},
 };
-use crate::policy::{BacklogObjective, Policy};
+use crate::policy::Policy;
 use ages::Pace;
 pub(super) use work::Work;
 
@@ -99,10 +99,10 @@ pub(super) struct Workers {
     pub(super) idle: Option<f64>,
 }
 
-/// Seconds within which what waits is to be done.
-pub(super) fn target(objective: &BacklogObjective) -> f64 {
-    let given = objective.drain_within.0;
-    if given.is_finite() { given.max(1.0) } else { 60.0 }
+/// Seconds within which what waits is to be done; a minute where nothing usable says so.
+pub(super) fn target(policy: &Policy) -> f64 {
+    let given = policy.objective.backlog.as_ref().map(|objective| objective.drain_within.0);
+    given.filter(|given| given.is_finite()).map_or(60.0, |given| given.max(1.0))
 }
 
 /// Seconds until new pods work on the queue.
@@ -119,7 +119,8 @@ impl Work {
         policy: &Policy,
         workers: &Workers,
     ) -> Option<Backlog> {
-        let target = target(policy.objective.backlog.as_ref()?);
+        policy.objective.backlog.as_ref()?;
+        let target = target(policy);
         let waiting = signals.backlog.as_ref()?.usable()?;
         let (k, lead, aim) = (self.carries(workers.size), lead(sample), policy.tuning.backlog_share * target);
         let (work, basis) = self.per_item().unwrap_or((k * aim / PRIOR_ITEMS_PER_REPLICA, Basis::Prior));

@@ -324,7 +324,7 @@ pub(super) fn keep(policy: &Policy, sample: &Sample, (pod, shortage, k): (f64, f
     let start = sample.start_p90;
     // Waiting items are late only when the start takes longer than they may wait; requests are late at once.
     let late = match (&policy.objective.backlog, &policy.objective.latency) {
-        (Some(backlog), None) => (queue::lead(sample) - policy.tuning.backlog_share * backlog.drain_within.0).max(0.0),
+        (Some(_), None) => (queue::lead(sample) - policy.tuning.backlog_share * queue::target(policy)).max(0.0),
         _ => start + TICK,
     };
     let missed = if zero.wake_cores > 0.0 { zero.wake_cores.min(k) } else { k };

@@ -237,7 +237,6 @@ mod tests {
         text.parse().expect("an instant")
     }
 
-    /// What a week's every minute should be: the window of any start that any minute before was one.
     #[test]
     fn the_time_from_start_to_end_is_one_time_or_none() {
         let hours = |start, end| time_between(start, end).map(|lasts| lasts.get() / 3600.0);
@@ -250,6 +249,7 @@ mod tests {
         assert!(hours("0 8 * *", "0 18 * * *").is_err_and(|why| why.contains("five fields")));
     }
 
+    /// What a week's every minute should be: the window of any start that any minute before was one.
     fn minutes_agree(schedule: &Schedule, from: &str, days: i64, starts_at: impl Fn(&Zoned) -> bool) {
         let (begin, minute) = (at(from), SignedDuration::from_mins(1));
         let length = SignedDuration::try_from_secs_f64(schedule.duration.get()).expect("a duration");

@@ -165,12 +165,19 @@ impl Trigger<'_> {
         self.rest(&["timezone", "start", "end", "desiredReplicas"], left);
         let (start, end) = (self.text("start").unwrap_or_default(), self.text("end").unwrap_or_default());
         let desired = self.text("desiredReplicas").and_then(|n| n.trim().parse::<i32>().ok()).filter(|n| *n >= 1);
-        let (Some(min_replicas), Ok(lasts)) = (desired, crate::policy::time_between(&start, &end)) else {
-            let why = crate::policy::time_between(&start, &end).err();
-            let why = why.unwrap_or_else(|| "desiredReplicas is not a number above zero".to_owned());
-            let what = format!("is a floor by the calendar, and {why}");
-            left.push(self.left("", &what, "write spec.schedules with a start and a duration, one for each length"));
-            return;
+        let desired = desired.ok_or_else(|| "desiredReplicas is not a number above zero".to_owned());
+        let floor = crate::policy::time_between(&start, &end).and_then(|lasts| Ok((lasts, desired?)));
+        let (lasts, min_replicas) = match floor {
+            Ok(floor) => floor,
+            Err(why) => {
+                let what = format!("is a floor by the calendar, and {why}");
+                left.push(self.left(
+                    "",
+                    &what,
+                    "write spec.schedules with a start and a duration, one for each length",
+                ));
+                return;
+            }
         };
         let (hours, minutes) = (lasts.get() / 3600.0, (lasts.get() / 60.0).ceil());
         let duration = if hours.fract() == 0.0 { format!("{hours}h") } else { format!("{minutes}m") };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{super::sample::Sample, work::push};
+use super::super::{arith::keep_last, sample::Sample};
 
 /// Groups that arrivals are remembered in, over one target and a quarter.
 const GROUPS: usize = 20;
@@ -44,7 +44,7 @@ impl Ages {
         let before = self.groups.len().checked_sub(2).and_then(|i| self.groups.get(i)).copied();
         match (self.groups.last_mut(), before) {
             (Some(last), Some(before)) if sample.t - before.0 <= spacing => *last = Group(sample.t, last.1 + came),
-            _ => push(&mut self.groups, GROUPS, Group(sample.t, came)),
+            _ => keep_last(&mut self.groups, GROUPS, Group(sample.t, came)),
         }
     }
 

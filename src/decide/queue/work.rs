@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        arith::{interpolate, weight},
+        arith::{interpolate, keep_last, weight},
         sample::Sample,
         stale::{Judged, Signals},
     },
@@ -109,11 +109,11 @@ impl Pairs {
         if let Some(before) = self.windows.iter().rev().find(|w| w.1 <= window.0) {
             let (spent, fell) = (window.2 - before.2, window.3 - before.3);
             if window.1 - before.1 <= APART && spent.abs() >= LEAST_CHANGE * size {
-                push(&mut self.said, PAIRS, (narrow(fell / spent), narrow(spent.abs())));
+                keep_last(&mut self.said, PAIRS, (narrow(fell / spent), narrow(spent.abs())));
                 told = true;
             }
         }
-        push(&mut self.windows, WINDOWS, window);
+        keep_last(&mut self.windows, WINDOWS, window);
         told
     }
 
@@ -136,16 +136,6 @@ impl Pairs {
 #[expect(clippy::cast_possible_truncation, reason = "what a pair says is coarse, and there are many")]
 fn narrow(x: f64) -> f32 {
     x as f32
-}
-
-/// Adds to a list that keeps the last ones, and asks once for the room that it may ever need: a decision asks for no
-/// memory later.
-pub(super) fn push<T>(list: &mut Vec<T>, most: usize, new: T) {
-    if list.len() >= most {
-        list.remove(0);
-    }
-    list.reserve_exact(most - list.len());
-    list.push(new);
 }
 
 /// What is known about waiting work.
@@ -248,7 +238,7 @@ impl Work {
     fn note_flow(&mut self, t: f64, flow: f64, target: f64) {
         let over = (FLOW_SHARE * target).max(FLOW_LEAST);
         if self.flows.last().is_none_or(|last| t - last.0 >= over / FLOWS as f64) {
-            push(&mut self.flows, FLOWS + 1, Mark(t, flow));
+            keep_last(&mut self.flows, FLOWS + 1, Mark(t, flow));
         }
         let recent = self.flows.iter().filter(|mark| t - mark.0 < over);
         let (sum, n) = recent.fold((0.0, 0.0), |(sum, n), mark| (sum + mark.1, n + 1.0));
@@ -271,7 +261,7 @@ impl Work {
             last.1 = waiting;
             return;
         }
-        push(&mut self.trail, TRAIL_LENGTH, Mark(t, waiting));
+        keep_last(&mut self.trail, TRAIL_LENGTH, Mark(t, waiting));
     }
 
     /// Items that waited at an instant; `None` before the first reading.
@@ -354,8 +344,8 @@ impl Work {
     }
 
     /// Moves what is believed towards what is told: one odd window does not halve the work of an item. While workers are
-    /// busy and nothing ever waits nobody is told anything: there are too many of them, so an item is believed to take
-    /// less and less, until something waits.
+    /// busy and no pair has told anything, because nothing ever waits, there are too many of them: so an item is believed to
+    /// take less and less, until something waits.
     fn believe(&mut self) {
         let told = self.told().map_or(self.believed, |(told, _)| told);
         let told = told * maths::exp2(-(self.unconfirmed - DOUBT_AFTER).max(0.0) / DOUBT_AFTER);
