@@ -37,6 +37,16 @@ pub(super) fn weight(dt: f64, tau: f64) -> f64 {
     dt / (tau + dt)
 }
 
+/// Adds to a list that keeps the last `most`, and asks once for the room that it may ever need: a decision asks for no
+/// memory later.
+pub(super) fn keep_last<T>(list: &mut Vec<T>, most: usize, new: T) {
+    if list.len() >= most {
+        list.remove(0);
+    }
+    list.reserve_exact(most.saturating_sub(list.len()));
+    list.push(new);
+}
+
 /// Linear interpolation of `ys` over increasing `xs`, constant beyond the ends.
 pub(super) fn interpolate(x: f64, xs: &[f64], ys: &[f64]) -> f64 {
     let after = xs.partition_point(|&v| v <= x);

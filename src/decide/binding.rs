@@ -5,7 +5,7 @@
 use super::{
     Binding, Constraint, Reason,
     arith::replicas_for,
-    explain::{Facts, scheduled, steady},
+    explain::{Facts, scheduled, small, steady},
     limits::Limit,
     memory::Change,
     plan::resizing,
@@ -127,7 +127,7 @@ fn count(facts: &Facts) -> Constraint {
     if waits || (steady(facts) == Reason::BacklogDeadline && replicas.needed.is_some_and(|n| n >= replicas.decided)) {
         return if replicas.decided > 0 { Constraint::Backlog } else { Constraint::Demand };
     }
-    if replicas.needed.is_some_and(|n| n < replicas.decided) {
+    if replicas.needed.is_some_and(|n| n < replicas.decided) && small(facts).is_none() {
         return if tolerated(facts) { Constraint::Behavior } else { Constraint::Hold };
     }
     Constraint::Demand

@@ -61,6 +61,11 @@ impl Vertical {
         sample.groups.iter().filter(|(_, size, refused)| *refused || overdue(*size)).map(|(n, ..)| n).sum()
     }
 
+    /// Whether the end of a boost is in the budget of decreases: without that it lasts, and more replicas are no dearer.
+    fn may_boost(&self, policy: &Policy) -> bool {
+        self.may_decrease() || policy.resize.trims_per_pod_per_day == 0
+    }
+
     /// Raises running pods against a shortage, `step` times where they are short by any evidence, and tells what raising
     /// them can do. More replicas wait until its effect can be seen, and come when it was not enough.
     pub(super) fn relieve(
@@ -71,8 +76,10 @@ impl Vertical {
         step: Option<f64>,
         fit: &dyn Fn(f64) -> f64,
     ) -> Relief {
-        let able =
-            vertical_first(policy, capacity, sample, &self.raises) && self.stuck(policy, sample) <= MOST * sample.ready;
+        // Larger ones are no help to those that stay small.
+        let able = vertical_first(policy, capacity, sample, &self.raises)
+            && self.stuck(policy, sample) <= MOST * sample.ready
+            && !self.stays_small(sample.t);
         let (Some(nominal), Some(asked), true) = (self.nominal, self.asked(), able) else { return Relief::default() };
         let most = fit(policy.tuning.boost * nominal);
         let covers = sample.ready * capacity.of(most);
@@ -108,25 +115,35 @@ impl Vertical {
         }
         let asked = self.asked().unwrap_or(nominal);
         let need = 1.05 * look.demand;
-        let may_grow = look.growing || vertical_first(look.policy, look.capacity, look.sample, &self.raises);
+        let waits = look.capacity.mode == Mode::Backlog;
+        let first = vertical_first(look.policy, look.capacity, look.sample, &self.raises);
+        let may_grow = waits || self.may_boost(look.policy) && (look.growing || first);
         let full = n * look.capacity.of(nominal);
-        if let Some((_, since)) = self.boost {
-            self.end_boost(look, t - since, need < 0.98 * full || !may_grow);
-        } else if need > n * look.capacity.of(asked) + 0.05 * full && may_grow && !look.still {
+        let now = self.boost.map_or(asked, |(size, _)| size);
+        // Replicas answer what a boost does not carry, but for a queue, which asks for larger pods first.
+        let short = (self.boost.is_none() || waits) && need > n * look.capacity.of(now) + 0.05 * full;
+        if short && may_grow && !look.still {
             let most = (look.fit)(look.policy.tuning.boost * nominal);
             let steps = (1..=8).map(|i| nominal * maths::exp2(f64::from(i) / 8.0));
             let size =
                 steps.map(|r| (look.fit)(r)).find(|r| n * look.capacity.of(*r) >= need).unwrap_or(most).min(most);
-            if size > 1.05 * asked {
+            if size > 1.05 * now {
                 self.boost = Some((size, t));
             }
+        } else if let Some((_, since)) = self.boost {
+            self.end_boost(look, t - since, need < 0.98 * full || !may_grow);
         }
+        self.boost_until(t)
+    }
+
+    /// The boost that is on: (size, end).
+    pub(super) fn boost_until(&self, t: f64) -> Option<(f64, f64)> {
         self.boost.map(|(size, since)| (size, (since + BOOST_SECONDS).max(t + BOOST_LEAST)))
     }
 
     /// Ends a boost when it has done its work: a decrease like a trim. What is saturated is not made smaller.
     fn end_boost(&mut self, look: &Look, age: f64, served: bool) {
-        let affordable = self.may_decrease() || look.policy.resize.trims_per_pod_per_day == 0;
+        let affordable = self.may_boost(look.policy);
         let done = served && age >= BOOST_LEAST && affordable;
         if !look.saturated && (done || age >= BOOST_SECONDS) {
             self.pay();

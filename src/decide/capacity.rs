@@ -183,6 +183,11 @@ impl Capacity {
         self.carried(LATTICE[j], self.allowed_where(|| self.table_value(self.table[j])))
     }
 
+    /// Work that a pod with `r` cores can do at most before requests wait in it, cores.
+    pub(super) fn brimful(&self, r: f64) -> f64 {
+        (MOST_ALLOWED * r / self.spread - self.idle).max(self.of(r))
+    }
+
     /// More than this it never is: rules sizes out without their logarithm.
     pub(super) fn at_most(&self, r: f64) -> f64 {
         match self.mode {

@@ -9,6 +9,7 @@ use super::{
     foreign::Foreign,
     plan::{Count, Plan, Sizes},
     record,
+    refused::Small,
     sample::{Sample, timestamp},
     saturation::Saturation,
     schedule::Calendar,
@@ -147,7 +148,7 @@ fn reason(facts: &Facts) -> Reason {
     if replicas.limit().is_some() {
         return Reason::LimitedByMin;
     }
-    if replicas.needed.is_some_and(|n| n < replicas.decided) {
+    if replicas.needed.is_some_and(|n| n < replicas.decided) && small(facts).is_none() {
         return Reason::HoldingForDemand;
     }
     steady(facts)
@@ -186,6 +187,12 @@ pub(super) fn scheduled(facts: &Facts) -> bool {
     let Facts { replicas, calendar, .. } = facts;
     let needed = replicas.needed.unwrap_or(replicas.decided);
     calendar.floor() == replicas.decided && needed < replicas.decided
+}
+
+/// Pods that stay small, when it is for them that so many replicas are decided.
+pub(super) fn small(facts: &Facts) -> Option<Small> {
+    let Facts { replicas, plan, .. } = facts;
+    plan.small.filter(|s| s.floor >= replicas.decided && replicas.needed.is_some_and(|n| n < replicas.decided))
 }
 
 /// What the count rests on while nothing else is to be told.

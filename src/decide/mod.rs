@@ -35,6 +35,7 @@ mod containers;
 mod decision;
 mod demand;
 mod explain;
+mod fingerprint;
 mod foreign;
 mod limits;
 mod memory;
@@ -131,9 +132,10 @@ fn reckon<'a>(
 
     let saturation = plan::saturation(policy, &sample, &signals, &plan, memory);
     let given = plan::hold(policy, &plan, &sample, memory);
-    // What the user wrote is an order; what the model chose waits until the workload has been watched.
+    // What the user wrote is an order; what the model chose waits until the workload has been watched,
+    // or its items: what waits tells more than a day of usage.
     let ordered = policy.behavior.scale_down.as_ref().is_some_and(|down| down.stabilization.is_some());
-    let hold = if ordered { given } else { sample.hold(given) };
+    let hold = if ordered || plan.knows_work_per_item() { given } else { sample.hold(given) };
     let foreign = memory.foreign.observe(&sample, policy, snapshot.replicas.last_writer.as_deref(), hold);
     memory.events.observe(sample.spec);
     let tick = plan::Tick { sample: &sample, signals: &signals };

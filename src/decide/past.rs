@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::arith::keep_last;
+
 /// Steps that are kept; a usage window of half a minute sees at most eight (one tick in 15 s, one look in 5 s).
 const STEPS: usize = 24;
 
@@ -18,12 +20,7 @@ impl Past {
         }
         // A measurement that is older than the last one came late: it holds from then on all the same.
         let t = self.0.last().map_or(t, |&(last, _)| t.max(last));
-        if self.0.len() >= STEPS {
-            self.0.remove(0);
-        }
-        // The room that it may ever need, once: a decision asks for no memory later.
-        self.0.reserve(STEPS - self.0.len());
-        self.0.push((t, value));
+        keep_last(&mut self.0, STEPS, (t, value));
         true
     }
 

@@ -10,7 +10,8 @@ use super::{
     limits::{self, Limited, Wish},
     memory::Change,
     price::Price,
-    queue::{Backlog, Basis, Workers},
+    queue::{self, Backlog, Basis, Workers},
+    refused::{RESIZE_PATIENCE, Small},
     replicas::Step,
     sample::{Few, Sample},
     saturation::{Cause, Saturation, Shortage},
@@ -32,8 +33,6 @@ const MANY_TRIMS: u32 = 72;
 const GROW_PATIENCE: f64 = 45.0;
 /// A smaller size must have saved this many times as much where it can't be taken back: nights and weekends are seen first.
 const IRREVERSIBLE: f64 = 24.0;
-/// A resize that is not seen after this is not coming, seconds.
-const RESIZE_PATIENCE: f64 = 120.0;
 /// Size reckoned with while nothing is known about the CPU of a pod, cores.
 const UNKNOWN_POD: f64 = 0.05;
 
@@ -73,9 +72,21 @@ pub(super) struct Plan {
     pub(super) meanwhile: f64,
     /// The backlog asks for more than anything else.
     pub(super) backlog_binds: bool,
+    /// Pods that stay small, and the replicas that they need beside them.
+    pub(super) small: Option<Small>,
 }
 
 impl Plan {
+    /// Whether waiting work is the only objective.
+    fn backlog_is_the_objective(&self) -> bool {
+        self.capacity.as_ref().is_some_and(|c| c.mode == Mode::Backlog)
+    }
+
+    /// Whether waiting work is the only objective, and it is known what an item takes.
+    pub(super) fn knows_work_per_item(&self) -> bool {
+        self.backlog_is_the_objective() && self.backlog.is_some_and(|b| b.basis != Basis::Prior)
+    }
+
     /// Whether anything says how much work there is.
     pub(super) fn is_known(&self) -> bool {
         self.capacity.is_some()
@@ -109,7 +120,7 @@ pub(super) fn plan(
     let reckoned = demand.unwrap_or(nothing);
     let imbalance = memory.demand.imbalance;
     let capacity = Capacity::of_tick(policy, &reckoned, imbalance, &mut memory.capacity);
-    memory.queue.learn(sample, signals);
+    memory.queue.learn(sample, signals, queue::target(policy));
     let other = memory.vertical.judge_raise(sample, policy).or_else(|| {
         let may = memory.vertical.raises.may(sample.t);
         outgrown(snapshot, policy, sample, signals, &capacity, pod, reckoned.cores).filter(|_| may)
@@ -135,7 +146,9 @@ pub(super) fn plan(
     let by_backlog = backlog.map_or(0.0, |b| if only_backlog { b.steady } else { b.cores } * k / b.k);
     let raw = by_cpu * (1.0 + capacity.headroom);
     // A pod whose raise was refused counts with the size it has.
-    let refused = lacking(policy, sample, memory, &capacity, k);
+    let refused = memory.vertical.lacking(policy, sample, &capacity, k);
+    memory.vertical.note_small(sample, &capacity, by_cpu);
+    let small = memory.vertical.small(sample, &capacity, &price, pod.gib, by_cpu).filter(|_| !only_backlog);
     let backlog_binds = by_backlog > raw;
     let wanted = raw.max(by_backlog);
     Plan {
@@ -149,6 +162,7 @@ pub(super) fn plan(
         must: by_cpu.max(by_backlog) + refused,
         meanwhile: backlog.filter(|_| only_backlog).map_or(0.0, |b| b.cores * k / b.k),
         backlog_binds,
+        small,
         capacity: (demand.is_some() || backlog.is_some()).then_some(capacity),
     }
 }
@@ -198,15 +212,6 @@ pub(super) fn resizing(sample: &Sample, memory: &Memory) -> bool {
     })
 }
 
-/// Work that pods do not carry because they are smaller than asked and will stay so: their raise is refused, or is not
-/// done for minutes (a cluster that cannot resize).
-fn lacking(policy: &Policy, sample: &Sample, memory: &Memory, capacity: &Capacity, k: f64) -> f64 {
-    let Some((asked, since)) = memory.vertical.asked_since() else { return 0.0 };
-    let overdue = policy.mode == crate::policy::Mode::Auto && sample.t - since > RESIZE_PATIENCE;
-    let small = sample.groups.iter().filter(|(_, r, refused)| (*refused || overdue) && *r < 0.98 * asked);
-    small.map(|(n, r, _)| n * (k - capacity.of(*r)).max(0.0)).sum()
-}
-
 /// Whether pods are short, whatever the model says.
 pub(super) fn saturation(
     policy: &Policy,
@@ -215,16 +220,15 @@ pub(super) fn saturation(
     plan: &Plan,
     memory: &mut Memory,
 ) -> Saturation {
-    let backlog_is_the_objective = plan.capacity.as_ref().is_some_and(|c| c.mode == Mode::Backlog);
     // Busy workers are no shortage where the work of an item is known: what they leave undone is seen in the queue.
-    let met = plan
-        .backlog
-        .filter(|_| backlog_is_the_objective)
-        .is_some_and(|b| b.basis != Basis::Prior || f64::from(b.replicas) <= sample.ready);
+    let backlog = plan.backlog.filter(|_| plan.backlog_is_the_objective());
+    let met = backlog.is_some_and(|b| f64::from(b.replicas) <= sample.ready);
     let shortage = Shortage {
         violation: Feedback::violation(policy, signals),
         saturation_signal: signals.saturation,
         backlog_met: met,
+        backlog_known: plan.knows_work_per_item(),
+        demand: plan.demand.map(|demand| demand.cores),
     };
     memory.saturation.judge(sample, policy, plan.capacity.as_ref(), &shortage)
 }
@@ -259,9 +263,10 @@ pub(super) fn hold(policy: &Policy, plan: &Plan, sample: &Sample, memory: &Memor
     }
     // Waiting is cheap only while pods shrink meanwhile.
     let trims = if trims(policy, sample, memory) { policy.resize.trims_per_pod_per_day } else { 0 };
+    let many = trims >= MANY_TRIMS && memory.vertical.may_decrease();
     match plan.capacity.as_ref().map(|c| (c.mode, c.sizes_managed)) {
         Some((Mode::Backlog, _)) => zero::keep_worker(sample, &memory.zero),
-        Some((Mode::Latency, true)) if trims >= MANY_TRIMS => policy.tuning.hold_trimmed,
+        Some((Mode::Latency, true)) if many => policy.tuning.hold_trimmed,
         Some((Mode::Latency, true)) if trims > 0 => policy.tuning.hold_some_trims,
         _ => policy.tuning.hold_plain,
     }
@@ -346,7 +351,8 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
         must: if plan.must <= asked.relief.covers { 0.0 } else { plan.must },
         hold: asked.hold,
     };
-    memory.counters.keep(asked.calendar.floor());
+    let small = plan.small.map(|small| small.floor);
+    memory.counters.keep(asked.calendar.floor().max(small.unwrap_or(0)));
     let model = if plan.is_known() { memory.counters.step(&step, current) } else { current };
     let model = tolerate(policy, plan, current, model);
     let may_shrink = !blocked
@@ -360,6 +366,7 @@ pub(super) fn replicas(snapshot: &Snapshot, policy: &Policy, tick: &Tick, memory
     let mut wanted = if may_shrink { model } else { model.max(runs) };
     let floors = [
         asked.saturation.floor.filter(|_| !asked.relief.waits),
+        small,
         asked.foreign.floor,
         plan.backlog.map(|b| b.replicas),
         plan.backlog.and_then(|b| b.stalled),
@@ -451,8 +458,12 @@ pub(super) fn sizes(
     let template = plan.pod.template;
     let fit = |asked: f64| containers::fit(snapshot, policy, template, asked);
     let mut leader = None;
+    if signals.blind {
+        memory.vertical.take_back(policy, sample.t);
+    }
     let mut asked = memory.vertical.asked().unwrap_or(plan.pod.size);
-    let mut boost = None;
+    // While demand is not known nothing is lowered, what was boosted included.
+    let mut boost = memory.vertical.boost_until(sample.t).filter(|_| template > 0.0);
     if let (Some(capacity), true) = (&plan.capacity, template > 0.0) {
         let demand = plan.must.max(plan.meanwhile);
         leader = regret(policy, sample, memory, plan, count, frozen, &fit);
@@ -467,7 +478,7 @@ pub(super) fn sizes(
             capacity,
             replicas: count.decided,
             demand,
-            planned: plan.planned,
+            planned: plan.planned.max(plan.meanwhile),
             peak,
             admissible: &admissible,
             fit: &fit,
@@ -477,11 +488,9 @@ pub(super) fn sizes(
             growing: f64::from(count.decided) > sample.ready,
         };
         asked = memory.vertical.trim(&look);
-        boost = memory
-            .vertical
-            .boost(&look)
-            .map(|(size, until)| (containers::share_cpu(snapshot, policy, template, size), size, until));
+        boost = memory.vertical.boost(&look);
     }
+    let boost = boost.map(|(size, until)| (containers::share_cpu(snapshot, policy, template, size), size, until));
     let cpu = containers::share_cpu(snapshot, policy, template, asked);
     let (sized, told) = containers::sizes(snapshot, policy, sample, &cpu, &mut memory.peaks, still);
     Sizes { containers: sized, asked, boost, leader, before: plan.pod.size, memory: told }

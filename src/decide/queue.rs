@@ -1,44 +1,34 @@
 //! Backlog: what waits is done within the objective's time, with as little as that takes.
 //!
-//! Items are a fluid: `W = b·Q` core-seconds wait, `y` cores of work arrive, a worker carries `k`. Pods asked for now work
-//! after the lead time, so what is asked for is the least that finishes, within four fifths of the target,
-//! - the item that came last: `(W − C·lead) / (.8 T − lead)`,
-//! - what waits when new pods work: `(W + (y − C)·lead) / .8 T`,
-//! - and keeps up with what arrives, and clears what waits over twice the target.
+//! Items are a fluid, the oldest is done first: `W(d) = b·Q(d)` core-seconds are due within `d` seconds, because what came
+//! `a` seconds ago is due `d = aim − a` from now. A worker carries `k`. What is asked for is the least that meets every due
+//! date: running pods, which can grow at once, `max W(d) / d`; more pods, which work after the lead time,
+//! `max (W(d) − C·lead) / (d − lead)`. An empty queue asks for nothing, so what leaves is bounded by what arrives: the
+//! queue may fill up to its aim, which stores `aim·y − W` core-seconds, and a worker is not needed where that lasts for
+//! the next while: `y − (aim·y − W) / while`. So a steady flow ends with full workers and a queue that stands.
 //!
-//! Work per item `b` comes from energy balance over the same window of usage: CPU seconds spent over items done. Where no
-//! rate says how many arrived, only what the queue fell by is known to be done, so each drain is an upper bound, less what
-//! the flow before it took; the least of them counts, and it may rise by a quarter with each further drain. Before
-//! anything was drained a prior says how many items one replica is good for. Whatever is believed, work that waits longer
-//! than it should makes replicas grow.
+//! Before the work of an item is known ([`work`]) a prior says how many items one replica is good for. Whatever is
+//! believed, work that waits longer than it should makes replicas grow.
 
-use serde::{Deserialize, Serialize};
+mod ages;
+mod work;
 
 use super::{
-    arith::{count, interpolate, replicas_for, weight},
+    arith::{count, replicas_for},
     sample::Sample,
     stale::{Judged, Signals},
 };
 use crate::policy::Policy;
+use ages::Pace;
+pub(super) use work::Work;
 
 /// Waiting items per replica before the work of an item is known: KEDA's examples and its NATS scaler use 5 to 10.
 pub(super) const PRIOR_ITEMS_PER_REPLICA: f64 = 10.0;
-/// Items that must have been done before their work is believed.
-const ITEMS_TO_LEARN: f64 = 20.0;
-/// Share of the sums that the largest drain replaces: what is idle is not forgotten.
-const FORGET: f64 = 0.01;
-/// How far one drain may raise what the least one said.
-const RISE: f64 = 1.25;
-/// Share of the flow before a drain that is believed to go on in it.
-const FLOW_SHARE: f64 = 0.9;
-/// Share of the target that is planned for, so that noise does not make it late.
-pub(super) const TARGET_SHARE: f64 = 0.8;
+/// Replicas that wake a workload whose work nobody has seen, before twice as many as have worked: what is not known is
+/// learned within a minute of the first pod, and a late start is cheaper than the most replicas for nothing.
+const WAKE_MOST: f64 = 4.0;
 /// The least time that a drain is planned over when starting pods takes longer than the target (model 3.8).
 const LEAST_DRAIN: f64 = 60.0;
-/// What waits is cleared over so many targets, where nothing is urgent.
-const CLEAR_TARGETS: f64 = 2.0;
-/// Utilization that a worker is planned at: it pulls its work, so it can be full.
-const WORKER_UTILIZATION: f64 = 0.97;
 /// From a decision to its effect on a queue that is read directly, beside the start: one tick.
 const NOTICE: f64 = 15.0;
 /// What waits less than so many seconds ago is becoming fewer.
@@ -47,65 +37,14 @@ const STALL_LOOKS_BACK: f64 = 30.0;
 const STALLED_STEP: f64 = 1.5;
 /// Workers this full have no time left.
 const FULL: f64 = 0.93;
-/// Flow is what arrived in each of two such windows: what came once is waiting and not arriving.
-const FLOW_WINDOW: f64 = 30.0;
-/// Spacing and number of remembered readings: they must reach back over window, age and both windows of flow.
-const TRAIL_STEP: f64 = 5.0;
-const TRAIL_LENGTH: usize = 24;
-/// Time constants: flow, and the idle cost of a worker.
-const FLOW_TAU: f64 = 30.0;
-const IDLE_TAU: f64 = 300.0;
-/// Idle cost of a worker before it was seen, and at most, as a share of its size.
-const IDLE_PRIOR: f64 = 0.03;
-const IDLE_MOST: f64 = 0.3;
-/// Tracker of the burst that 95 in 100 do not exceed: nineteen steps down for one up.
-const BURST_UP: f64 = 0.5;
-const BURST_DOWN: f64 = BURST_UP / 19.0;
-
-/// One reading of the queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Mark(f64, f64, f64);
-
-/// A drain under way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Drain {
-    spent: f64,
-    done: f64,
-    /// Flow before it, cores.
-    flow: f64,
-}
-
-/// What is known about waiting work.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Work {
-    /// Core-seconds spent on items, and items done, where a rate tells how many came.
-    spent: f64,
-    done: f64,
-    /// Largest number of items done in a tick, for forgetting.
-    done_peak: f64,
-    /// Core-seconds per item by the least drain; 0: none seen.
-    bound: f64,
-    drain: Drain,
-    /// Idle cost of a worker, cores; 0: not seen.
-    idle: f64,
-    /// Readings: time, items, arriving cores; oldest first.
-    trail: Vec<Mark>,
-    /// Arriving work, cores.
-    arriving: f64,
-    /// Largest number that waited since the queue was empty, and what bursts reach.
-    burst: f64,
-    bursts: f64,
-    /// What waits and since when it has not fallen.
-    stalled: Option<(f64, f64)>,
-}
 
 /// What makes `b` believable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Basis {
     /// Usage per done item.
     Measured,
+    /// What the fall of the queue changed by when usage changed.
+    Pairs,
     /// The least drain seen.
     Drain,
     /// The prior.
@@ -121,9 +60,9 @@ pub(super) struct Backlog {
     pub(super) work: f64,
     /// Where `work` comes from.
     pub(super) basis: Basis,
-    /// Cores needed until what waits is done.
+    /// Cores that running pods are to have now, until what waits is done.
     pub(super) cores: f64,
-    /// Cores needed of pods of the nominal size, where pods grow in place meanwhile.
+    /// Cores needed of pods of the nominal size.
     pub(super) steady: f64,
     /// Arriving work, cores.
     pub(super) arriving: f64,
@@ -160,140 +99,18 @@ pub(super) struct Workers {
     pub(super) idle: Option<f64>,
 }
 
+/// Seconds within which what waits is to be done; a minute where nothing usable says so.
+pub(super) fn target(policy: &Policy) -> f64 {
+    let given = policy.objective.backlog.as_ref().map(|objective| objective.drain_within.0);
+    given.filter(|given| given.is_finite()).map_or(60.0, |given| given.max(1.0))
+}
+
 /// Seconds until new pods work on the queue.
 pub(super) fn lead(sample: &Sample) -> f64 {
     sample.start_p90 + NOTICE
 }
 
 impl Work {
-    /// Learns from one tick.
-    pub(super) fn learn(&mut self, sample: &Sample, signals: &Signals) {
-        let backlog = signals.backlog.as_ref();
-        let Some(waiting) = backlog.and_then(Judged::whole) else {
-            self.trail.clear();
-            self.drain = Drain::default();
-            return;
-        };
-        let age = backlog.and_then(|j| j.verdict.age_seconds).map_or(0.0, |a| a.0).min(120.0);
-        self.note_burst(waiting);
-        self.note(sample.t - age, waiting);
-        let (from, to) = sample.usage_window;
-        let Some((before, after)) = self.waited(from).zip(self.waited(to)) else { return };
-        let Some(usage) = sample.usage.filter(|_| sample.usage_is_whole() && sample.dt > 0.0) else { return };
-        let fallen = (before - after) / (to - from);
-        if before == 0.0 && after == 0.0 && sample.ready_in_window > 0.5 {
-            let idle = usage / sample.ready_in_window;
-            self.idle += if self.idle > 0.0 { weight(sample.dt, IDLE_TAU) * (idle - self.idle) } else { idle };
-        }
-        let spent = (usage - self.idle_of(sample.running.unwrap_or(1.0)) * sample.ready_in_window).max(0.0);
-        let rate = signals.demand.as_ref().and_then(Judged::whole);
-        match rate {
-            Some(rate) => self.balance(spent * sample.dt, (rate + fallen).max(0.0) * sample.dt),
-            None => self.drained(spent * sample.dt, fallen * sample.dt, sample.dt),
-        }
-        let Some((work, _)) = self.per_item() else {
-            self.note_flow(sample, spent);
-            return;
-        };
-        self.note_flow(sample, rate.map_or(spent - work * fallen, |rate| work * rate).max(0.0));
-    }
-
-    /// Notes a reading; readings that come faster than they are kept replace each other.
-    fn note(&mut self, t: f64, waiting: f64) {
-        if let Some(last) = self.trail.last_mut()
-            && t - last.0 < TRAIL_STEP
-        {
-            last.1 = waiting;
-            return;
-        }
-        if self.trail.len() >= TRAIL_LENGTH {
-            self.trail.remove(0);
-        }
-        let flow = self.trail.last().map_or(0.0, |m| m.2);
-        self.trail.push(Mark(t, waiting, flow));
-    }
-
-    /// Items that waited at an instant; `None` before the first reading.
-    fn waited(&self, t: f64) -> Option<f64> {
-        let first = self.trail.first().filter(|first| first.0 <= t)?;
-        let mut before = *first;
-        for mark in &self.trail {
-            if mark.0 > t {
-                return Some(interpolate(t, &[before.0, mark.0], &[before.1, mark.1]));
-            }
-            before = *mark;
-        }
-        Some(before.1)
-    }
-
-    /// The smaller of the mean flows of the last two windows, averaged.
-    fn note_flow(&mut self, sample: &Sample, now: f64) {
-        if let Some(last) = self.trail.last_mut() {
-            last.2 = now;
-        }
-        let mean = |from: f64, to: f64| {
-            let inside = self.trail.iter().filter(|m| m.0 > sample.t - from && m.0 <= sample.t - to);
-            let (sum, n) = inside.fold((0.0, 0.0), |(sum, n), mark| (sum + mark.2, n + 1.0));
-            if n > 0.0 { sum / n } else { now }
-        };
-        let flow = mean(FLOW_WINDOW, 0.0).min(mean(2.0 * FLOW_WINDOW, FLOW_WINDOW));
-        self.arriving += weight(sample.dt, FLOW_TAU) * (flow - self.arriving);
-    }
-
-    /// Energy balance where a rate tells what came.
-    fn balance(&mut self, spent: f64, done: f64) {
-        self.done_peak = self.done_peak.max(done);
-        let keep = if self.done_peak > 0.0 { 1.0 - FORGET * done / self.done_peak } else { 1.0 };
-        self.spent = self.spent * keep + spent;
-        self.done = self.done * keep + done;
-    }
-
-    /// Energy balance where only the queue tells.
-    fn drained(&mut self, spent: f64, fallen: f64, dt: f64) {
-        if fallen <= 0.0 {
-            if self.drain.done >= ITEMS_TO_LEARN {
-                let said = self.drain.spent / self.drain.done;
-                self.bound = if self.bound > 0.0 { said.min(RISE * self.bound) } else { said };
-            }
-            self.drain = Drain { flow: self.arriving, ..Drain::default() };
-            return;
-        }
-        self.drain.spent += (spent - FLOW_SHARE * self.drain.flow * dt).max(0.0);
-        self.drain.done += fallen;
-        if self.drain.done >= ITEMS_TO_LEARN {
-            let said = self.drain.spent / self.drain.done;
-            self.bound = if self.bound > 0.0 { said.min(self.bound) } else { said };
-        }
-    }
-
-    fn note_burst(&mut self, waiting: f64) {
-        self.burst = self.burst.max(waiting);
-        if waiting == 0.0 && self.burst > 0.0 {
-            let gain = if self.burst > self.bursts { BURST_UP } else { BURST_DOWN };
-            self.bursts += if self.bursts > 0.0 { gain * (self.burst - self.bursts) } else { self.burst };
-            self.burst = 0.0;
-        }
-    }
-
-    /// Core-seconds per item, from what was seen.
-    fn per_item(&self) -> Option<(f64, Basis)> {
-        if self.done >= ITEMS_TO_LEARN && self.spent > 0.0 {
-            return Some((self.spent / self.done, Basis::Measured));
-        }
-        (self.bound > 0.0).then_some((self.bound, Basis::Drain))
-    }
-
-    /// Idle cost of a worker of a size.
-    fn idle_of(&self, size: f64) -> f64 {
-        let seen = if self.idle > 0.0 { self.idle } else { IDLE_PRIOR };
-        seen.min(IDLE_MOST * size)
-    }
-
-    /// Work per second of a worker of a size, cores.
-    pub(super) fn carries(&self, size: f64) -> f64 {
-        (WORKER_UTILIZATION * size - self.idle_of(size)).max(0.02 * size).max(1e-6)
-    }
-
     /// What the backlog asks for; `None` without objective or a usable signal.
     pub(super) fn plan(
         &mut self,
@@ -302,34 +119,41 @@ impl Work {
         policy: &Policy,
         workers: &Workers,
     ) -> Option<Backlog> {
-        let objective = policy.objective.backlog.as_ref()?;
+        policy.objective.backlog.as_ref()?;
+        let target = target(policy);
         let waiting = signals.backlog.as_ref()?.usable()?;
-        let target = if objective.drain_within.0.is_finite() { objective.drain_within.0.max(1.0) } else { 60.0 };
-        let (k, lead, aim) = (self.carries(workers.size), lead(sample), TARGET_SHARE * target);
+        let (k, lead, aim) = (self.carries(workers.size), lead(sample), policy.tuning.backlog_share * target);
         let (work, basis) = self.per_item().unwrap_or((k * aim / PRIOR_ITEMS_PER_REPLICA, Basis::Prior));
-        let arriving = if basis == Basis::Prior { 0.0 } else { self.arriving };
-        let now = sample.ready * self.carries(sample.running.unwrap_or(workers.size));
+        let known = basis != Basis::Prior;
         let waits = work * waiting;
-        let urgent = if basis == Basis::Prior {
-            waits / aim
+        let now = sample.ready * self.carries(sample.running.unwrap_or(workers.size));
+        // Where starting takes longer than the target allows, what waits now is late whatever is done.
+        let least = LEAST_DRAIN.min(aim);
+        let (urgent, at_once) = if known {
+            let line = |lead, now| self.ages.pace(sample.t, waiting, &Pace { work, aim, lead, now, least });
+            (line(lead, now), line(0.0, 0.0))
         } else {
-            // Where starting takes longer than the target allows, what waits now is late whatever is done.
-            let last = (waits - now * lead).max(0.0) / (aim - lead).max(LEAST_DRAIN.min(aim));
-            let then = (waits + (arriving - now) * lead).clamp(0.0, waits.max(arriving * lead)) / aim;
-            last.max(then)
+            (waits / aim, waits / aim)
         };
-        let keeps_up = arriving + waits / (CLEAR_TARGETS * target);
+        let arriving = if known { self.arriving } else { 0.0 };
+        let store = policy.tuning.backlog_store.max(aim);
+        let flow = arriving - (aim * arriving - waits) / store;
         let warm = (aim <= lead).then(|| self.warm(work, aim, k, workers));
-        let grown = if basis == Basis::Prior { k } else { self.carries(workers.grown).max(k) };
-        let mut replicas = replicas_for(keeps_up, k).max(replicas_for(urgent, grown));
+        let grown = if known { self.carries(workers.grown).max(k) } else { k };
+        let mut replicas = replicas_for(urgent, grown);
+        if self.woken {
+            replicas = replicas.min(count(WAKE_MOST.max(2.0 * sample.ready_in_window)));
+        }
         if waiting > 0.0 {
             replicas = replicas.max(1);
         }
         replicas = replicas.max(warm.unwrap_or(0));
-        let cores = urgent.max(keeps_up);
         let stalled = self.note_stall(sample, signals, (waiting, waits), (target, lead), basis);
-        let steady = (f64::from(replicas) * k).min(cores.max(f64::from(warm.unwrap_or(0)) * k));
-        Some(Backlog { waiting, work, basis, cores, steady, arriving, k, replicas, stalled, warm, target })
+        // What arrives holds pods and adds none: whether it is more than they do is seen in what waits.
+        let held = at_once.max(flow).min(f64::from(sample.spec) * k);
+        // Those that are kept warm may be small until a burst comes: they grow in a tick.
+        let steady = held.max((f64::from(replicas) * k).min(urgent));
+        Some(Backlog { waiting, work, basis, cores: at_once, steady, arriving, k, replicas, stalled, warm, target })
     }
 
     /// Replicas that do what bursts bring in time without any that start, until bursts are no longer to be expected.
@@ -378,12 +202,21 @@ impl Work {
         Some(count((pods * STALLED_STEP).ceil()).max(count(pods) + 1))
     }
 
-    /// Whether a queue that nobody counts the arrivals of waits too long: workers are full, or it is long, or it rises.
+    /// Whether a queue that nobody counts the arrivals of waits too long: it is long, and while nobody knows what its items
+    /// take, workers are full, or it rises.
     fn is_late(&self, sample: &Sample, (waiting, waits): (f64, f64), then: f64, target: f64) -> bool {
         let size = sample.running.unwrap_or(1.0);
+        let takes = waits / (sample.ready * self.carries(size)).max(1e-9);
+        if self.per_item().is_some() {
+            // Full workers and a queue that stands are how it should be.
+            return takes > target;
+        }
+        let much = takes > 0.5 * target;
         let full = sample.usage.is_some_and(|usage| usage >= FULL * sample.ready_in_window * size);
-        let much = waits > 0.5 * target * sample.ready * self.carries(size);
         let rises = waiting > 1.1 * then && waiting > PRIOR_ITEMS_PER_REPLICA * sample.ready;
         full || much || rises
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,14 +4,19 @@
 //! when none has been, a small one is asked for first. Where most are refused nothing is lowered and no other size is chosen
 //! for a while, each further time for twice as long; a larger size that was chosen and refused is given up, and replicas carry
 //! what is missing. Raises against a shortage are always asked for.
+//!
+//! Requests are spread over pods, not over CPU: a pod that stays small gets as many as any other. So where some do not get
+//! larger, the count follows what those few carry, and the others need be no larger than they are.
 
 use serde::{Deserialize, Serialize};
 
-use super::{sample::Sample, vertical::Vertical};
+use super::{arith::count, capacity::Capacity, price::Price, sample::Sample, vertical::Vertical};
 use crate::policy::{Mode, Policy};
 
 /// A raise that is not seen after this is not coming, seconds: a resize in place takes 5 to 15.
 pub(super) const NOT_COMING: f64 = 60.0;
+/// A resize that is not seen after this is not coming, seconds, where nothing says that it is refused.
+pub(super) const RESIZE_PATIENCE: f64 = 120.0;
 /// Share of pods whose raise may be refused or missing: beyond it, it is refused, and replicas no longer wait for it.
 pub(super) const MOST: f64 = 0.5;
 /// Weight of one more raise in the share that is refused, and the share that is too much.
@@ -41,6 +46,25 @@ pub(super) struct Raises {
     had: f64,
     /// The nominal size before a larger one was chosen, while pods do not have that.
     from: Option<f64>,
+    /// The smallest pods whose raise is refused: (size, since).
+    small: Option<(f64, f64)>,
+}
+
+/// Pods that stay small, and the count with which they are not short.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Small {
+    /// How many.
+    pub(super) pods: f64,
+    /// Their size, cores.
+    pub(super) size: f64,
+    /// With so many replicas they are not given more than they carry.
+    pub(super) floor: u32,
+}
+
+/// Pods that are smaller than a size because their raise is refused: (pods, size).
+fn refused(sample: &Sample, wanted: f64) -> impl Iterator<Item = (f64, f64)> {
+    let small = sample.groups.iter().filter(move |(_, size, refused)| *refused && *size < 0.98 * wanted);
+    small.map(|(n, size, _)| (*n, *size))
 }
 
 impl Raises {
@@ -80,6 +104,55 @@ impl Raises {
 }
 
 impl Vertical {
+    /// Work that pods do not carry because they are smaller than asked and will stay so: their raise is refused, or is not
+    /// done for minutes (a cluster that cannot resize).
+    pub(super) fn lacking(&self, policy: &Policy, sample: &Sample, capacity: &Capacity, k: f64) -> f64 {
+        let Some((asked, since)) = self.asked_since() else { return 0.0 };
+        let overdue = policy.mode == Mode::Auto && sample.t - since > RESIZE_PATIENCE;
+        let small = sample.groups.iter().filter(|(_, r, refused)| (*refused || overdue) && *r < 0.98 * asked);
+        small.map(|(n, r, _)| n * (k - capacity.of(*r)).max(0.0)).sum()
+    }
+
+    /// Looks for pods that stay smaller than they are asked to be, and are full. A node looks again at what it deferred after
+    /// a minute or so; what is small for longer stays small.
+    pub(super) fn note_small(&mut self, sample: &Sample, capacity: &Capacity, work: f64) {
+        let wanted = self.wanted().map_or(0.0, |(size, _)| size);
+        let each = work / sample.ready.max(1.0);
+        let full = refused(sample, wanted).map(|(_, size)| size).filter(|size| each > capacity.brimful(*size));
+        let least = full.reduce(f64::min);
+        self.raises.small = match (least, self.raises.small) {
+            (Some(size), Some((before, since))) if size <= 1.02 * before => Some((size.min(before), since)),
+            (Some(size), _) => Some((size, sample.t)),
+            (None, _) => None,
+        };
+    }
+
+    /// Whether pods have stayed small for longer than a raise takes.
+    pub(super) fn stays_small(&self, t: f64) -> bool {
+        self.raises.small.is_some_and(|(_, since)| t - since > NOT_COMING)
+    }
+
+    /// The count with which pods that stay small are not short of CPU for `work`, as far as it is worth the price: the more
+    /// pods, the fewer requests go to each.
+    pub(super) fn small(
+        &self,
+        sample: &Sample,
+        capacity: &Capacity,
+        price: &Price,
+        gib: f64,
+        work: f64,
+    ) -> Option<Small> {
+        let (wanted, _) = self.wanted().filter(|_| self.stays_small(sample.t))?;
+        let of = |size: f64| {
+            let pods: f64 = refused(sample, wanted).filter(|(_, other)| *other <= size).map(|(n, _)| n).sum();
+            // One more pod takes `pods · work / n²` off them.
+            let worth = (pods * work * price.shortage() / price.pod(size, gib)).sqrt();
+            Small { pods, size, floor: count((work / capacity.brimful(size)).min(worth).ceil()) }
+        };
+        let floors = refused(sample, wanted).map(|(_, size)| of(size));
+        floors.max_by_key(|small| small.floor)
+    }
+
     /// Judges the raise that is under way; the nominal size that counts again when a larger one is given up.
     pub(super) fn judge_raise(&mut self, sample: &Sample, policy: &Policy) -> Option<f64> {
         let (wanted, since) = self.wanted()?;
@@ -186,6 +259,39 @@ mod tests {
             ask(&mut vertical, 600.0 * tick as f64, size, &groups, 10);
             assert!(vertical.raises.may(EPOCH + 600.0 * tick as f64 + 60.0), "{tick}");
         }
+    }
+
+    #[test]
+    fn pods_that_stay_small_get_company_until_they_are_not_full() {
+        use super::super::{
+            capacity::Feedback,
+            demand::{Demand, From},
+        };
+        let (mut vertical, policy) = (began(), latency_policy());
+        vertical.resize(2.0, EPOCH);
+        let demand = Demand { cores: 6.0, from: From::Rate, idle: 0.03, work: Some(0.01) };
+        let capacity = Capacity::of_tick(&policy, &demand, 0.1, &mut Feedback::default());
+        let price = Price::of(&policy);
+        let mut floor = |seconds: f64, groups: &[(u32, f64, ResizeState)], work: f64| {
+            let sample = seen(seconds, groups, 6);
+            vertical.note_small(&sample, &capacity, work);
+            vertical.small(&sample, &capacity, &price, 0.5, work).map(|small| (small.pods, small.size, small.floor))
+        };
+        let deferred = [(4, 2.0, ResizeState::None), (2, 0.5, ResizeState::Deferred)];
+        assert_eq!(floor(0.0, &deferred, 6.0), None, "nodes look again after a minute");
+        assert_eq!(floor(60.0, &deferred, 6.0), None);
+        // Half a core does .95 · .5 / 1.05 - .03 = .42 cores of work at most.
+        assert_eq!(floor(75.0, &deferred, 6.0), Some((2.0, 0.5, 15)));
+        assert_eq!(floor(90.0, &deferred, 4.0), None, "they are not full");
+        let grown = [(5, 2.0, ResizeState::None), (1, 1.0, ResizeState::Deferred)];
+        assert_eq!(floor(105.0, &deferred, 12.0), None, "not for a minute");
+        assert_eq!(floor(150.0, &grown, 12.0), None, "these are others");
+        assert_eq!(floor(225.0, &grown, 12.0), Some((1.0, 1.0, 14)));
+        assert_eq!(floor(240.0, &[(6, 2.0, ResizeState::None)], 12.0), None);
+        // Hundreds of pods are not bought for one that is tiny.
+        let tiny = [(5, 2.0, ResizeState::None), (1, 0.07, ResizeState::Deferred)];
+        assert_eq!(floor(255.0, &tiny, 6.0), None);
+        assert!(floor(330.0, &tiny, 6.0).is_some_and(|(.., floor)| floor < 100));
     }
 
     #[test]

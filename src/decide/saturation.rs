@@ -2,7 +2,8 @@
 //!
 //! Pods at capacity, throttled, or grossly over the objective mean growth, model or no model, whatever else is stale.
 //! The step is made from the pods that the evidence is about, not from those already on their way, so the same evidence
-//! is never answered twice.
+//! is never answered twice. Late requests while pods have CPU left may come of a burst that is over already: they are
+//! answered when they go on.
 //!
 //! Throttling and violations at low usage may have another cause (bursts inside a period, a slow database). They too
 //! are answered by growth; but when half as many pods again did not help, growing on is no help either.
@@ -14,6 +15,7 @@ use super::{
     capacity::{Capacity, Mode},
     demand::THROTTLED,
     sample::Sample,
+    vertical::WARM_UP,
 };
 use crate::policy::Policy;
 
@@ -24,6 +26,10 @@ const AT_CAPACITY_STEP: f64 = 0.5;
 /// A share over the target that is gross: ten times a 1 % objective, and never under 5 %.
 const GROSS_TIMES: f64 = 10.0;
 const GROSS_LEAST: f64 = 0.05;
+/// Late requests of a burst of seconds are seen for the window of the metrics (30 s) and a tick longer than it lasts. What is
+/// seen for less than this was over before a resize (15 s) could help, and would only be paid for. Pods that are full on
+/// average, or throttled, and demand itself are answered at once.
+const BRIEF: f64 = 60.0;
 /// Evidence must improve by this share before more of the same is tried.
 const IMPROVES: f64 = 0.1;
 /// Grown by this factor without improvement: it does not help.
@@ -37,10 +43,14 @@ const GIVE_UP_SECONDS: f64 = 1800.0;
 pub(super) struct Episode {
     /// Pods and evidence when it began.
     began: Option<(f64, f64)>,
+    /// Demand then, cores; 0: not known.
+    demand: f64,
     /// Growing does not help until then.
     given_up_until: Option<f64>,
     /// Pods added in vain.
     added_in_vain: u32,
+    /// Since when more is late than allowed by far.
+    gross_since: Option<f64>,
     /// The step being waited for: (pods that the evidence was about, floor).
     step: Option<(f64, u32)>,
 }
@@ -67,6 +77,8 @@ pub(super) struct Saturation {
     pub(super) floor: Option<u32>,
     /// Pods that were added without any effect.
     pub(super) in_vain: Option<u32>,
+    /// The evidence is so young that a burst of seconds may have made it.
+    pub(super) waits: bool,
 }
 
 /// Usage over capacity of the fullest container, pods that report.
@@ -104,6 +116,9 @@ impl Episode {
             let line = (GROSS_TIMES * (1.0 - l.objective)).clamp(GROSS_LEAST, 0.5);
             evidence.violation.filter(|v| *v >= line)
         });
+        self.gross_since = gross.map(|_| self.gross_since.unwrap_or(sample.t));
+        // Before demand has been watched, this may be all that tells of it.
+        let brief = sample.uptime >= WARM_UP && self.gross_since.is_some_and(|since| sample.t - since < BRIEF);
         let signal = evidence.saturation_signal.filter(|x| *x >= AT_CAPACITY);
         let (cause, step, sure) = match (throttled, usage, signal, gross) {
             (Some(x), usage, ..) => {
@@ -124,15 +139,21 @@ impl Episode {
         let strength = match cause {
             Cause::Throttled(x) | Cause::AtCapacity(x) | Cause::Signal(x) | Cause::Violations(x) => x,
         };
-        // Work that waits and will be done in time keeps workers busy; that is their purpose.
-        if evidence.backlog_met {
-            return Saturation { cause: Some(cause), floor: None, in_vain: None };
+        if brief && matches!(cause, Cause::Violations(_)) {
+            return Saturation { cause: Some(cause), waits: true, ..Saturation::default() };
         }
-        if !sure && self.is_in_vain(sample, strength) {
-            return Saturation { cause: Some(cause), floor: None, in_vain: self.in_vain() };
+        // Work that waits and will be done in time keeps workers busy; that is their purpose.
+        if evidence.backlog_known {
+            return Saturation::default();
+        }
+        if evidence.backlog_met {
+            return Saturation { cause: Some(cause), ..Saturation::default() };
+        }
+        if !sure && self.is_in_vain(sample, strength, evidence.demand.unwrap_or(0.0)) {
+            return Saturation { cause: Some(cause), in_vain: self.in_vain(), ..Saturation::default() };
         }
         let pods = sample.ready_in_window.min(sample.ready).max(sample.ready.min(1.0));
-        Saturation { cause: Some(cause), floor: Some(self.next_step(pods, step)), in_vain: None }
+        Saturation { cause: Some(cause), floor: Some(self.next_step(pods, step)), ..Saturation::default() }
     }
 
     /// The floor for evidence about `pods` pods: a further step only once the last one has come into effect.
@@ -157,8 +178,9 @@ impl Episode {
         self.given_up_until.map(|_| self.added_in_vain)
     }
 
-    /// Whether half as many pods again have left the evidence as it was.
-    fn is_in_vain(&mut self, sample: &Sample, strength: f64) -> bool {
+    /// Whether half as many pods again for the same load have left the evidence as it was. Pods that only keep pace with what
+    /// comes have shown nothing.
+    fn is_in_vain(&mut self, sample: &Sample, strength: f64, demand: f64) -> bool {
         if self.given_up_until.is_some() {
             // The same evidence goes on: what did not help then does not help now.
             self.given_up_until = Some(sample.t + GIVE_UP_SECONDS);
@@ -166,16 +188,17 @@ impl Episode {
         }
         let pods = sample.ready_in_window;
         let Some((from, before)) = self.began else {
-            self.began = Some((pods, strength));
+            (self.began, self.demand) = (Some((pods, strength)), demand);
             return false;
         };
-        if pods >= ENOUGH_GROWTH * from {
+        let heavier = if self.demand > 0.0 { (demand / self.demand).max(1.0) } else { 1.0 };
+        if pods >= ENOUGH_GROWTH * heavier * from {
             if strength > (1.0 - IMPROVES) * before {
                 self.given_up_until = Some(sample.t + GIVE_UP_SECONDS);
                 self.added_in_vain = count(pods - from);
                 return true;
             }
-            self.began = Some((pods, strength));
+            (self.began, self.demand) = (Some((pods, strength)), demand);
         }
         false
     }
@@ -189,4 +212,8 @@ pub(super) struct Shortage {
     pub(super) saturation_signal: Option<f64>,
     /// What waits will be done in time.
     pub(super) backlog_met: bool,
+    /// It is known what waiting work takes.
+    pub(super) backlog_known: bool,
+    /// Demand, cores, when known.
+    pub(super) demand: Option<f64>,
 }

@@ -67,6 +67,16 @@ fn demand(facts: &Facts) -> String {
         return format!("demand is not known: {} held", words::replicas(facts.replicas.decided));
     };
     let plan = facts.plan;
+    if let Some(small) = super::explain::small(facts) {
+        let pods = if small.pods > 1.0 { "pods do" } else { "pod does" };
+        return format!(
+            "nodes refuse to enlarge pods: {:.0} {pods} not get more than {}, and {} keep them from being full; demand {}",
+            small.pods,
+            words::cores_unit(small.size),
+            words::replicas(facts.replicas.decided),
+            words::cores_unit(plan.must),
+        );
+    }
     let planned = if capacity.headroom > 0.0 {
         format!("planned with {} headroom for {}", words::percent(capacity.headroom), words::cores(plan.planned))
     } else if capacity.mode == Mode::Utilization {
@@ -85,6 +95,8 @@ fn saturated(facts: &Facts) -> String {
     } else if facts.replicas.relieved {
         let asked = facts.sizes.boost.as_ref().map_or(facts.sizes.asked, |(_, size, _)| *size);
         format!("{what}: running pods get {} first, new ones follow if it stays so", words::cores_unit(asked))
+    } else if facts.saturation.waits {
+        format!("{what}: {} held, growing if it goes on for a minute", words::replicas(to))
     } else {
         format!("{what}: {} held until new pods serve", words::replicas(to))
     }
@@ -318,6 +330,11 @@ fn stale(facts: &Facts) -> String {
     let n = words::replicas(facts.replicas.decided);
     if facts.replicas.raised_by_loss {
         return format!("{why}: raised to {n} (onSignalLoss), nothing shrinks, no resize");
+    }
+    let smaller = facts.sample.running.is_some_and(|running| running < 0.98 * facts.sizes.asked);
+    if facts.signals.blind && smaller {
+        let size = words::cores_unit(facts.sizes.asked);
+        return format!("{why}: nothing shrinks, pods get back the {size} they were trimmed from; {n} held");
     }
     format!("{why}: nothing shrinks, no resize; {n} held")
 }

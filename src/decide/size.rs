@@ -59,8 +59,8 @@ struct Shadow {
     most: u16,
 }
 
-/// Sizes of the lattice that a trim goes down at most: to a quarter, in quarters of an octave.
-const TRIM_STEPS: usize = 8;
+/// Sizes of the lattice in an octave.
+const OCTAVE_SIZES: f64 = 4.0;
 
 /// How many times each size of the lattice doubles a core; a smaller one does not.
 static DOUBLINGS: LazyLock<[f64; SIZES]> = LazyLock::new(|| lattice().map(|r| maths::log2(r).max(0.0)));
@@ -146,8 +146,9 @@ fn offers(choice: &Choice) -> [Offer; SIZES] {
 }
 
 /// Price of a pod of size `j` that needs to carry only so much, after trimming.
-fn trimmed(offers: &[Offer; SIZES], j: usize, work: f64) -> f64 {
-    let least = j.saturating_sub(TRIM_STEPS);
+fn trimmed(offers: &[Offer; SIZES], j: usize, work: f64, floor: f64) -> f64 {
+    let down = count(-OCTAVE_SIZES * maths::log2(floor.clamp(1e-3, 1.0)) + 1e-6) as usize;
+    let least = j.saturating_sub(down);
     offers[least..=j].iter().find(|offer| offer.k >= work).map_or(offers[j].pod, |offer| offer.pod)
 }
 
@@ -206,7 +207,11 @@ impl Regrets {
             now[j] = held;
             let n = f64::from(before.map_or(held, |b| b[j]));
             // Pods are trimmed to what is needed of them, so a size that is too large just now costs little.
-            let paid = if choice.trims { trimmed(offers, j, choice.planned / n.max(1.0)) } else { pod };
+            let paid = if choice.trims {
+                trimmed(offers, j, choice.planned / n.max(1.0), choice.tuning.trim_floor)
+            } else {
+                pod
+            };
             costs[j] =
                 choice.price.stage(n, paid, k, choice.demand) + n * paid * choice.tuning.fragmentation * DOUBLINGS[j];
         }

@@ -188,6 +188,8 @@ pub(super) struct Signals {
     pub(super) blocked_by: SmallVec<[Block; INLINE_SIGNALS]>,
     /// Seconds since demand can no longer be known.
     pub(super) lost_for: Option<f64>,
+    /// For too long nothing at all has told how much work there is.
+    pub(super) blind: bool,
 }
 
 /// Judges every signal of the policy.
@@ -257,7 +259,13 @@ fn note_loss(signals: &mut Signals, sample: &Sample, trust: &mut Trust) {
     let age = if sample.usage.is_none() { age.max(sample.usage_age.unwrap_or(0.0)) } else { age };
     let since = trust.lost_since.unwrap_or(sample.t).min(sample.t - age);
     trust.lost_since = Some(since);
-    signals.lost_for = Some(sample.t - since);
+    let lost_for = sample.t - since;
+    // Zero is believed of nobody while usage is missing.
+    let told = [&signals.demand, &signals.backlog].into_iter().flatten().filter_map(Judged::usable);
+    let nothing = sample.usage.is_none() && told.fold(0.0, f64::max) <= 0.0;
+    // What was seen last was as old as fresh data may be.
+    signals.blind = nothing && lost_for >= STALE_SECONDS - FRESH_SECONDS && sample.ready > 0.0;
+    signals.lost_for = Some(lost_for);
 }
 
 fn judge_one(index: usize, signal: &Signal, reading: &Reading, late_by: f64) -> Judged {

@@ -3,7 +3,7 @@
 //! One part per term; each term reads and writes its own. At most 20 KB as JSON, whatever is observed. Serialising it
 //! and reading it back changes nothing, so a restart or a replay goes on as if nothing had happened.
 //!
-//! As JSON: `{"version":2,"check":"<16 hex digits>","state":{…}}`. A memory of another version is forgotten. One that is
+//! As JSON: `{"version":3,"check":"<16 hex digits>","state":{…}}`. A memory of another version is forgotten. One that is
 //! not exactly what was written (cut off, a digit changed, a part missing) is refused: half a memory is worse than none.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use super::{
 
 /// Layout of [`Memory`]; a memory of another version is forgotten, never misread. Every change of what a term keeps
 /// raises it.
-pub const MEMORY_VERSION: u32 = 2;
+pub const MEMORY_VERSION: u32 = 3;
 
 /// Longest text that is read: twice what is ever written.
 const LONGEST_TEXT: usize = 40 << 10;
@@ -105,11 +105,9 @@ impl Serialize for State<'_> {
     }
 }
 
-/// FNV-1a over the parts as JSON. It guards against accidents, not against people.
+/// A fingerprint of the parts. It guards against accidents, not against people.
 fn check(memory: &Memory) -> Result<String, serde_json::Error> {
-    let text = serde_json::to_vec(&State(memory))?;
-    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
-    Ok(format!("{hash:016x}"))
+    Ok(format!("{:016x}", super::fingerprint::of(&State(memory))?))
 }
 
 impl Serialize for Memory {

@@ -189,6 +189,16 @@ impl Vertical {
         self.asked().unwrap_or(nominal)
     }
 
+    /// Takes back what was trimmed: a trim is worth its while only as long as the load that ends it would be seen.
+    pub(super) fn take_back(&mut self, policy: &Policy, t: f64) {
+        let trimmed =
+            self.nominal.filter(|nominal| resizable(policy) && self.asked().is_some_and(|asked| asked < *nominal));
+        if let Some(nominal) = trimmed {
+            self.set(nominal, t);
+            self.forget_lower();
+        }
+    }
+
     /// A day's decreases come in evenly, and a few hours of them may be saved up.
     fn refill(&mut self, dt: f64, a_day: u32) {
         let a_day = f64::from(a_day);

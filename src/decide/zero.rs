@@ -324,7 +324,7 @@ pub(super) fn keep(policy: &Policy, sample: &Sample, (pod, shortage, k): (f64, f
     let start = sample.start_p90;
     // Waiting items are late only when the start takes longer than they may wait; requests are late at once.
     let late = match (&policy.objective.backlog, &policy.objective.latency) {
-        (Some(backlog), None) => (queue::lead(sample) - queue::TARGET_SHARE * backlog.drain_within.0).max(0.0),
+        (Some(_), None) => (queue::lead(sample) - policy.tuning.backlog_share * queue::target(policy)).max(0.0),
         _ => start + TICK,
     };
     let missed = if zero.wake_cores > 0.0 { zero.wake_cores.min(k) } else { k };
@@ -336,25 +336,9 @@ pub(super) fn keep_worker(sample: &Sample, zero: &Zero) -> f64 {
     zero.gaps.keep_for(1.0, sample.start_p90 + DRAIN)
 }
 
-/// A number that changes when anything in the policy does (FNV-1a over its JSON).
+/// A number that changes when anything in the policy does.
 fn fingerprint(policy: &Policy) -> u64 {
-    struct Hash(u64);
-    impl std::io::Write for Hash {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            for byte in bytes {
-                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut hash = Hash(0xcbf2_9ce4_8422_2325);
-    match serde_json::to_writer(&mut hash, policy) {
-        Ok(()) => hash.0,
-        Err(_) => 0,
-    }
+    super::fingerprint::of(policy).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ mod tuning;
 pub(crate) use compile::wakes;
 pub use compile::{compile, parse_duration};
 pub use problem::{Problem, ProblemKind};
-pub use schedule::Schedule;
+pub use schedule::{Schedule, time_between};
 pub use tuning::Tuning;
 
 pub use crate::api::{Limits, Mode, OnAbsent, OnRival, Preference, Role, SelectPolicy};

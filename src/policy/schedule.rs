@@ -100,6 +100,27 @@ fn previous(cron: &croner::Cron, from: DateTime, inclusive: bool) -> Option<Date
     cron.find_previous_occurrence(&plain(from)?, inclusive).ok().map(|at| at.datetime())
 }
 
+/// How long it is on a clock from each start to the end that follows, when that is always the same; both are cron
+/// expressions.
+///
+/// # Errors
+/// A sentence when one cannot be read, or when the time between them differs from start to start.
+pub fn time_between(start: &str, end: &str) -> Result<Seconds, String> {
+    let (from, to) = (parse_cron(start)?, parse_cron(end)?);
+    let mut at = DateTime::constant(TRIED.0, 1, 1, 0, 0, 0, 0);
+    let mut lasts = None;
+    for _ in 0..MOST_STARTS {
+        let Some(begins) = next(&from, at, false).filter(|begins| begins.year() < TRIED.1) else { break };
+        let ends = next(&to, begins, false);
+        let this = ends.map(|ends| ends.duration_since(begins));
+        if this.is_none() || lasts.is_some_and(|lasts| Some(lasts) != this) {
+            return Err(format!("from \"{start}\" to \"{end}\" is not always equally long"));
+        }
+        (lasts, at) = (this, begins);
+    }
+    lasts.map(|lasts| Seconds(lasts.as_secs_f64())).ok_or_else(|| format!("\"{start}\" never comes"))
+}
+
 impl Schedule {
     /// A schedule of compiled parts.
     pub(super) const fn new(cron: croner::Cron, zone: TimeZone, duration: Seconds, min_replicas: Replicas) -> Self {
@@ -214,6 +235,18 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         text.parse().expect("an instant")
+    }
+
+    #[test]
+    fn the_time_from_start_to_end_is_one_time_or_none() {
+        let hours = |start, end| time_between(start, end).map(|lasts| lasts.get() / 3600.0);
+        assert_eq!(hours("0 8 * * 1-5", "0 18 * * 1-5"), Ok(10.0));
+        assert_eq!(hours("30 22 * * *", "0 6 * * *"), Ok(7.5));
+        assert_eq!(hours("0 8 * * 1", "0 18 * * 5"), Ok(106.0));
+        // From Friday evening it lasts over the weekend.
+        let uneven = hours("0 20 * * 1-5", "0 6 * * 1-5").expect_err("not one time");
+        assert!(uneven.contains("not always equally long"), "{uneven}");
+        assert!(hours("0 8 * *", "0 18 * * *").is_err_and(|why| why.contains("five fields")));
     }
 
     /// What a week's every minute should be: the window of any start that any minute before was one.

@@ -28,6 +28,10 @@ pub struct Tuning {
     pub feedback_aim: f64,
     /// Most that one tick's violations count, in objectives.
     pub feedback_clip: f64,
+    /// Share of a queue's target that is planned for, so that noise does not make it late.
+    pub backlog_share: f64,
+    /// A worker leaves when the queue can store what it did for this long, seconds.
+    pub backlog_store: f64,
     /// More replicas wait this long for what larger pods do against a shortage.
     pub relief: f64,
     /// Idle time before a replica leaves when sizes follow demand often.
@@ -69,6 +73,8 @@ impl Default for Tuning {
             feedback_gain: 0.0005,
             feedback_aim: 0.8,
             feedback_clip: 10.0,
+            backlog_share: 0.7,
+            backlog_store: 600.0,
             relief: 90.0,
             hold_trimmed: 2700.0,
             hold_some_trims: 900.0,

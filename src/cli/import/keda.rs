@@ -117,10 +117,7 @@ impl Trigger<'_> {
             "nats-jetstream" => self.nats(draft, left),
             "redis" => self.redis(draft, left),
             "cpu" => self.cpu(draft, left),
-            "cron" => {
-                let what = "is a floor by the calendar, from a start to an end";
-                left.push(self.left("", what, "write spec.schedules, or raise spec.replicas.min"));
-            }
+            "cron" => self.cron(draft, left),
             "memory" => {
                 let what = "scales on memory, which more pods rarely lower";
                 left.push(self.left("", what, "add Memory to spec.levers, which sizes pods by their peaks"));
@@ -161,6 +158,35 @@ impl Trigger<'_> {
             left.push(self.left("metadata.containerName", &what, "check spec.objective.utilization"));
         }
         hpa::utilization(draft, self.object, &self.path, percent, left);
+    }
+
+    /// A floor by the calendar: KEDA gives it a start and an end, a policy a start and how long it lasts.
+    fn cron(&self, draft: &mut Draft, left: &mut Vec<Left>) {
+        self.rest(&["timezone", "start", "end", "desiredReplicas"], left);
+        let (start, end) = (self.text("start").unwrap_or_default(), self.text("end").unwrap_or_default());
+        let desired = self.text("desiredReplicas").and_then(|n| n.trim().parse::<i32>().ok()).filter(|n| *n >= 1);
+        let desired = desired.ok_or_else(|| "desiredReplicas is not a number above zero".to_owned());
+        let floor = crate::policy::time_between(&start, &end).and_then(|lasts| Ok((lasts, desired?)));
+        let (lasts, min_replicas) = match floor {
+            Ok(floor) => floor,
+            Err(why) => {
+                let what = format!("is a floor by the calendar, and {why}");
+                left.push(self.left(
+                    "",
+                    &what,
+                    "write spec.schedules with a start and a duration, one for each length",
+                ));
+                return;
+            }
+        };
+        let (hours, minutes) = (lasts.get() / 3600.0, (lasts.get() / 60.0).ceil());
+        let duration = if hours.fract() == 0.0 { format!("{hours}h") } else { format!("{minutes}m") };
+        draft.spec.schedules.push(api::Schedule {
+            cron: start,
+            duration,
+            time_zone: self.text("timezone"),
+            min_replicas,
+        });
     }
 
     fn prometheus(&self, draft: &mut Draft, left: &mut Vec<Left>) {

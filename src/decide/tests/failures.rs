@@ -1,7 +1,7 @@
 //! Named failures: what went wrong in earlier designs and must not again.
 
 use super::{
-    super::{Memory, Reading, Reason, SignalState, decide},
+    super::{Memory, Reading, Reason, ResizeState, SignalState, SizeGroup, Snapshot, decide},
     plant::{EPOCH, Plant, latency_policy, policy, reading, signal, snapshot},
 };
 use crate::{
@@ -70,34 +70,99 @@ fn an_unannounced_change_of_cost_is_learned_within_half_an_hour() {
     }
 }
 
+fn all_zero(s: &mut Snapshot, _: f64) {
+    s.containers[0].cpu_cores = Some(Cores(0.0));
+    for r in s.signals.values_mut() {
+        r.value = Some(0.0);
+        r.violation_ratio = Some(0.0);
+    }
+}
+
+fn all_absent(s: &mut Snapshot, _: f64) {
+    s.containers[0].cpu_cores = None;
+    for r in s.signals.values_mut() {
+        *r = Reading { state: Some(SignalState::Absent), ..Reading::default() };
+    }
+}
+
+/// The size that is asked for.
+fn memory_asked(memory: &Memory) -> Option<f64> {
+    serde_json::to_value(memory).expect("memory is JSON")["state"]["vertical"]["asked"][0].as_f64()
+}
+
 #[test]
 fn gaps_and_zeros_change_nothing() {
     for zeros in [false, true] {
         let mut plant = Plant::new(latency_policy(), 500.0, 8);
         plant.run(6.0 * 3600.0);
         let (n, size) = (plant.replicas(), plant.size);
-        plant.disturb = if zeros {
-            |s, _| {
-                s.containers[0].cpu_cores = Some(Cores(0.0));
-                for r in s.signals.values_mut() {
-                    r.value = Some(0.0);
-                    r.violation_ratio = Some(0.0);
-                }
-            }
-        } else {
-            |s, _| {
-                s.containers[0].cpu_cores = None;
-                for r in s.signals.values_mut() {
-                    *r = Reading { state: Some(SignalState::Absent), ..Reading::default() };
-                }
-            }
-        };
+        plant.disturb = if zeros { all_zero } else { all_absent };
         let counts = plant.run(600.0);
         assert!(counts.iter().all(|c| *c >= n) && plant.size >= size, "{zeros}: {counts:?}");
         plant.disturb = |_, _| {};
         let after = plant.run(300.0);
         assert!(after.iter().all(|c| *c == n), "{zeros}: {after:?}");
     }
+}
+
+/// A trim is worth its while as long as the load that ends it would be seen.
+#[test]
+fn what_was_trimmed_is_given_back_while_nothing_tells_of_the_load() {
+    for zeros in [false, true] {
+        let mut plant = Plant::new(latency_policy(), 500.0, 8);
+        plant.run(6.0 * 3600.0);
+        plant.rate = 250.0;
+        plant.run(1800.0);
+        let (nominal, trimmed, n) = (plant.nominal(), plant.size, plant.replicas());
+        assert!(trimmed < 0.9 * nominal, "{trimmed} of {nominal}");
+        plant.disturb = if zeros { all_zero } else { all_absent };
+        plant.run(15.0);
+        assert_eq!(plant.size, trimmed, "{zeros}: a scrape that is missing changes nothing");
+        let told: Vec<_> = (0..2).map(|_| plant.step()).map(|d| (d.reason, d.message)).collect();
+        assert!(plant.size > 0.98 * nominal && plant.replicas() >= n, "{zeros}: {} of {nominal}", plant.size);
+        assert!(told.iter().all(|(reason, _)| *reason == Reason::SignalsStale));
+        assert!(told.iter().any(|(_, message)| message.contains("pods get back the")), "{told:?}");
+    }
+}
+
+/// A pod that is refused its larger size gets as many requests as any other: it is not left full.
+#[test]
+fn a_minority_that_stays_small_is_not_left_full() {
+    let policy = latency_policy();
+    let mut memory = Memory::new();
+    let mut n = 5;
+    let mut told = String::new();
+    for tick in 0..800 {
+        let (t, late) = (15.0 * f64::from(tick), f64::from(tick) > 600.0);
+        // 1.5 cores of work for two hours and a half, then 5.
+        let work = if late { 5.0 } else { 1.5 };
+        let mut s = snapshot(EPOCH + t, n, work + 0.02 * f64::from(n));
+        let asked = memory_asked(&memory).unwrap_or(1.0);
+        let small = u32::from(late);
+        let group = |pods: u32, cores: f64, resize| SizeGroup {
+            cpu_cores: Some(Cores(cores)),
+            memory_bytes: None,
+            pods: Replicas(pods),
+            ready: Replicas(pods),
+            resize,
+        };
+        s.containers[0].sizes = vec![group(n - small, asked, ResizeState::None)];
+        if late {
+            s.containers[0].sizes.push(group(small, 0.4, ResizeState::Deferred));
+        }
+        s.signals.insert("requests".to_owned(), reading(100.0 * work));
+        // The small one is full while it is given more than it has.
+        let full = late && work / f64::from(n) > 0.38;
+        let share = if full { 1.0 / f64::from(n) } else { 0.005 };
+        s.signals.insert("latency".to_owned(), Reading { violation_ratio: Some(share), ..reading(0.1) });
+        let decision = decide(&s, &policy, &mut memory, s.at);
+        if decision.message.starts_with("nodes refuse") {
+            told.clone_from(&decision.message);
+        }
+        n = decision.replicas.0.max(1);
+    }
+    assert!(5.0 / f64::from(n) <= 0.38, "{n} pods");
+    assert!(told.contains("1 pod does not get more than 0.4 cores"), "{told}");
 }
 
 #[test]

@@ -64,6 +64,49 @@ fn gross_violations_grow_until_it_is_shown_not_to_help() {
     assert_eq!(last.reason, Reason::DownstreamBound, "{}", last.message);
 }
 
+/// A burst of seconds is over before anything that is done against it: it is not chased, unless it goes on.
+#[test]
+fn late_requests_of_a_burst_are_answered_when_they_go_on() {
+    let policy = latency_policy();
+    let mut memory = Memory::new();
+    let mut look = |tick: i32, share: f64| {
+        let mut snapshot = snapshot(EPOCH + 15.0 * f64::from(tick), 4, 0.48);
+        snapshot.signals.insert("requests".to_owned(), reading(40.0));
+        let slow = Reading { violation_ratio: Some(share), ..reading(0.1) };
+        snapshot.signals.insert("latency".to_owned(), slow);
+        decide(&snapshot, &policy, &mut memory, snapshot.at)
+    };
+    for tick in 0..240 {
+        // From half an hour on in the window of the metrics for three ticks, then gone for as long.
+        let decision = look(tick, if tick > 120 && tick / 3 % 2 == 0 { 0.4 } else { 0.005 });
+        assert!(decision.boost.is_none() && decision.replicas.0 <= 4, "{tick}: {}", decision.message);
+    }
+    let grew: Vec<bool> =
+        (240..246).map(|tick| look(tick, 0.4)).map(|d| d.boost.is_some() || d.replicas.0 > 4).collect();
+    assert_eq!(grew, [false, false, false, false, true, true]);
+}
+
+/// More pods for more load have shown nothing of what more pods do.
+#[test]
+fn growth_that_only_keeps_pace_with_the_load_is_not_in_vain() {
+    let policy = latency_policy();
+    let mut memory = Memory::new();
+    let mut n = 4;
+    for tick in 0..60 {
+        let load = 1.0 + 0.04 * f64::from(tick);
+        let mut snapshot = snapshot(EPOCH + 15.0 * f64::from(tick), n, 0.4 * load);
+        snapshot.signals.insert("requests".to_owned(), reading(40.0 * load));
+        let slow = Reading { violation_ratio: Some(0.12), ..reading(0.3) };
+        snapshot.signals.insert("latency".to_owned(), slow);
+        let decision = decide(&snapshot, &policy, &mut memory, snapshot.at);
+        if load < 1.8 {
+            assert_ne!(decision.reason, Reason::DownstreamBound, "{tick}: {} {}", n, decision.message);
+        }
+        // A pod a minute.
+        n = if tick % 4 == 0 { decision.replicas.0.min(n + 1) } else { n };
+    }
+}
+
 #[test]
 fn never_down_while_saturated() {
     let mut plant = Plant::new(policy(), 900.0, 14);

@@ -5,6 +5,7 @@ mod failures;
 mod floor;
 mod invariants;
 pub(super) mod plant;
+mod queue;
 mod schedule;
 mod sentences;
 mod stability;

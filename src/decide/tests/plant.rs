@@ -151,7 +151,7 @@ impl Plant {
     /// The size that was chosen, before trims and boosts.
     pub(super) fn nominal(&self) -> f64 {
         let memory = serde_json::to_value(&self.memory).expect("memory is JSON");
-        memory["vertical"]["nominal"].as_f64().unwrap_or(self.size)
+        memory["state"]["vertical"]["nominal"].as_f64().unwrap_or(self.size)
     }
 
     /// Somebody else writes.

@@ -107,7 +107,7 @@ fn another_version_is_forgotten_and_not_misread() {
     let mut plant = Plant::new(latency_policy(), 400.0, 6);
     plant.run(1800.0);
     assert!(!plant.memory.is_new());
-    let other = plant.memory.to_text().unwrap().replace("\"version\":2", "\"version\":3");
+    let other = plant.memory.to_text().unwrap().replace("\"version\":3", "\"version\":4");
     assert!(Memory::from_text(other.as_bytes()).unwrap().is_new());
     let first = br#"{"version":1,"clock":{"last":1e18},"peaks":{"app":{"day":"monday"}}}"#;
     assert!(Memory::from_text(first).unwrap().is_new());
@@ -127,7 +127,7 @@ fn what_is_not_whole_is_refused_in_one_sentence() {
         refused(&text.as_bytes()[..end]);
     }
     assert!(refused(b"{}").contains("missing field `version`"));
-    assert!(refused(br#"{"version":2}"#).contains("missing field `state`"));
+    assert!(refused(br#"{"version":3}"#).contains("missing field `state`"));
     assert!(refused(&vec![b' '; 50_000]).contains("longer than 40 KiB"));
     // A part that is missing, and one digit of one number.
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();

