@@ -22,7 +22,7 @@ fn policy() -> Policy {
     }
 }
 
-fn object(kind: Kind, name: &str, spec: Value) -> Value {
+fn object(kind: Kind, name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": kind.api_version(), "kind": kind.as_str(),
         "metadata": { "name": name, "namespace": "lab", "uid": format!("u-{name}"), "resourceVersion": "5", "generation": 1 },
@@ -35,7 +35,7 @@ fn hpa(name: &str) -> Rival {
         "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
         "minReplicas": 2, "maxReplicas": 5, "metrics": [{ "type": "Resource" }],
     });
-    Rival { kind: Kind::Hpa, object: object(Kind::Hpa, name, spec), quiet: true }
+    Rival { kind: Kind::Hpa, object: object(Kind::Hpa, name, &spec), quiet: true }
 }
 
 fn vpa(update: Option<Value>) -> Rival {
@@ -43,11 +43,11 @@ fn vpa(update: Option<Value>) -> Rival {
     if let Some(update) = update {
         spec["updatePolicy"] = update;
     }
-    Rival { kind: Kind::Vpa, object: object(Kind::Vpa, "web-vpa", spec), quiet: true }
+    Rival { kind: Kind::Vpa, object: object(Kind::Vpa, "web-vpa", &spec), quiet: true }
 }
 
 fn scaled_object(annotations: Option<Value>) -> Rival {
-    let mut object = object(Kind::ScaledObject, "web-so", json!({ "scaleTargetRef": { "name": "web" } }));
+    let mut object = object(Kind::ScaledObject, "web-so", &json!({ "scaleTargetRef": { "name": "web" } }));
     if let Some(annotations) = annotations {
         object["metadata"]["annotations"] = annotations;
     }

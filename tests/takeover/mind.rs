@@ -86,10 +86,17 @@ pub struct Facts {
     pub marked: bool,
 }
 
+/// Every object met, by number, and the number of each text.
+#[derive(Default)]
+struct Objects {
+    all: Vec<(Value, Facts)>,
+    numbers: HashMap<String, Object>,
+}
+
 /// The real protocol with its memory.
 pub struct Mind {
     pub flaw: Flaw,
-    objects: Mutex<(Vec<(Value, Facts)>, HashMap<String, Object>)>,
+    objects: Mutex<Objects>,
     thoughts: Mutex<HashMap<Look, (Thought, Sides)>>,
 }
 
@@ -105,29 +112,29 @@ impl Mind {
     pub fn number(&self, object: Value) -> Object {
         let text = object.to_string();
         let mut objects = locked(&self.objects);
-        if let Some(number) = objects.1.get(&text) {
+        if let Some(number) = objects.numbers.get(&text) {
             return *number;
         }
-        let number = Object::try_from(objects.0.len()).unwrap();
+        let number = Object::try_from(objects.all.len()).unwrap();
         let kind = Kind::ALL.into_iter().find(|kind| object["kind"] == kind.as_str()).unwrap();
         let marked = object["metadata"]["annotations"].get(ANNOTATION).is_some();
         let rival = Rival { kind, object, quiet: true };
         let facts = Facts { kind, inert: rival.inert(), marked };
-        objects.0.push((rival.object, facts));
-        objects.1.insert(text, number);
+        objects.all.push((rival.object, facts));
+        objects.numbers.insert(text, number);
         number
     }
 
     pub fn object(&self, number: Object) -> Value {
-        locked(&self.objects).0[usize::from(number)].0.clone()
+        locked(&self.objects).all[usize::from(number)].0.clone()
     }
 
     pub fn facts(&self, number: Object) -> Facts {
-        locked(&self.objects).0[usize::from(number)].1
+        locked(&self.objects).all[usize::from(number)].1
     }
 
     pub fn kinds(&self) -> usize {
-        locked(&self.objects).0.len()
+        locked(&self.objects).all.len()
     }
 
     pub fn thoughts(&self) -> usize {
@@ -179,7 +186,7 @@ impl Mind {
             rivals.push(rival);
         }
         let mut seen = Seen {
-            policy: look.policy.map(|pol| policy(&pol)),
+            policy: look.policy.map(policy),
             namespace_going: false,
             target: Target { uid: Some("t-1".into()), replicas: Some(look.count.into()) },
             rivals,
@@ -248,7 +255,7 @@ impl Mind {
     }
 }
 
-fn policy(pol: &Pol) -> Policy {
+fn policy(pol: Pol) -> Policy {
     Policy {
         name: "web".into(),
         uid: "p-1".into(),

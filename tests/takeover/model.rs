@@ -105,6 +105,8 @@ impl Instance {
 pub struct Scope {
     /// Acts of people.
     pub people: u8,
+    /// Whether people change the mode and nothing else.
+    pub only_modes: bool,
     /// Whether a deposed instance goes on deciding from what it last saw. Otherwise what it had sent still arrives.
     pub undead: bool,
     /// Whether the count moves: out of the rival's bounds by us, back into them by the rival.
@@ -174,19 +176,6 @@ impl Protocol {
         end
     }
 
-    fn leader_acts(&self, state: &mut State, action: Action) {
-        let world = state.world;
-        let leader = &mut state.instances[usize::from(state.leader)];
-        match action {
-            Action::SeesPolicy => leader.policy = Some(View { what: world.policy, old: false }),
-            Action::SeesRivals => {
-                let slots = world.slots.map(|slot| View { what: slot.map(|slot| slot.shown), old: false });
-                leader.rivals = Some(Rivals { slots, count: world.count });
-            }
-            _ => (leader.policy, leader.rivals) = (None, None),
-        }
-    }
-
     fn sends(&self, state: &mut State, number: u8) -> Option<()> {
         let instance = &mut state.instances[usize::from(number)];
         let Thought::Put(put) = self.mind.think(&instance.look()?).0 else { return None };
@@ -212,6 +201,19 @@ impl Protocol {
 }
 
 impl State {
+    fn leader_acts(&mut self, action: Action) {
+        let world = self.world;
+        let leader = &mut self.instances[usize::from(self.leader)];
+        match action {
+            Action::SeesPolicy => leader.policy = Some(View { what: world.policy, old: false }),
+            Action::SeesRivals => {
+                let slots = world.slots.map(|slot| View { what: slot.map(|slot| slot.shown), old: false });
+                leader.rivals = Some(Rivals { slots, count: world.count });
+            }
+            _ => (leader.policy, leader.rivals) = (None, None),
+        }
+    }
+
     fn outdate(&mut self, place: Place) {
         self.instances.iter_mut().for_each(|instance| instance.outdate(place));
     }
@@ -244,13 +246,15 @@ impl Model for Protocol {
         if self.scope.counts {
             actions.extend([Action::Scales, Action::RivalScales(0)]);
         }
-        actions.extend(state.world.deeds(&self.mind).into_iter().map(Action::Person));
+        let deeds = state.world.deeds(&self.mind).into_iter();
+        let let_loose = |deed: &Deed| !self.scope.only_modes || matches!(deed, Deed::Mode(_));
+        actions.extend(deeds.filter(let_loose).map(Action::Person));
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = *state;
         match action {
-            Action::SeesPolicy | Action::SeesRivals | Action::Crashes => self.leader_acts(&mut next, action),
+            Action::SeesPolicy | Action::SeesRivals | Action::Crashes => next.leader_acts(action),
             Action::Sends(number) => self.sends(&mut next, number)?,
             Action::Lands(number) => self.lands(&mut next, number)?,
             Action::Lost(number) => next.instances[usize::from(number)].request = None,
@@ -335,6 +339,7 @@ pub fn find(flaw: Flaw, property: &'static str, scope: Scope) {
         model.checker().threads(2).finish_when(stateright::HasDiscoveries::AllOf([property].into())).spawn_bfs().join();
     let found: BTreeMap<&str, _> = checker.discoveries().into_iter().collect();
     let path = found.get(property).cloned();
-    let path = path.unwrap_or_else(|| panic!("{flaw:?} was not found out by: {property}; found {:?}", found.keys()));
+    assert!(path.is_some(), "{flaw:?} was not found out by: {property}; found {:?}", found.keys());
+    let path = path.unwrap();
     eprintln!("{flaw:?}: {} states, steps {:?}", checker.unique_state_count(), path.into_actions());
 }
