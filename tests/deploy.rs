@@ -66,9 +66,18 @@ fn observe_writes_nothing_but_its_own_reports() {
 }
 
 #[test]
-fn auto_adds_scale_and_resize_and_nothing_else() {
+fn auto_adds_scale_resize_and_takeover_and_nothing_else() {
+    const TAKEOVER: [&str; 5] = [
+        "autoscaling/horizontalpodautoscalers update",
+        "autoscaling.k8s.io/verticalpodautoscalers update",
+        "keda.sh/scaledobjects update",
+        "autoscaling.arbiter.io/scalingpolicies patch",
+        "/namespaces get",
+    ];
     let rights = rights("deploy/kustomize/overlays/auto/rbac.yaml");
-    let stray: Vec<_> = rights.iter().filter(|r| !r.contains("/scale ") && *r != "/pods/resize patch").collect();
+    let known = |r: &&String| r.contains("/scale ") || *r == "/pods/resize patch" || TAKEOVER.contains(&r.as_str());
+    let stray: Vec<_> = rights.iter().filter(|r| !known(r)).collect();
     assert!(stray.is_empty(), "{stray:?}");
+    assert!(TAKEOVER.iter().all(|right| rights.contains(*right)), "{rights:?}");
     assert!(rights.contains("/pods/resize patch") && rights.contains("apps/deployments/scale update"), "{rights:?}");
 }

@@ -3,7 +3,7 @@
 
 use arbiter::{
     api::ScalingPolicyStatus,
-    controller::status::{self, Decided, Pace, View},
+    controller::status::{self, Decided, Ownership, Pace, View},
     decide::{Decision, Memory, Snapshot, decide},
     policy::{Policy, compile},
     units::Cores,
@@ -84,7 +84,7 @@ fn writes(seed: u64) -> usize {
             policy: &policy,
             snapshot: &snapshot,
             decision: &decision,
-            not_in_control: None,
+            ownership: Ownership::ALONE,
             bound: None,
             remark: None,
         };

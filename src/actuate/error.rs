@@ -9,6 +9,8 @@ pub enum WriteKind {
     Scale,
     /// The size of a running pod.
     Resize,
+    /// Another autoscaler, the finalizer of a policy, or a count that is handed back: a step of [`crate::takeover`].
+    Takeover,
     /// The status of a policy.
     Status,
     /// An Event about a policy.
@@ -17,7 +19,7 @@ pub enum WriteKind {
 
 impl WriteKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Scale, Self::Resize, Self::Status, Self::Event];
+    pub const ALL: [Self; 5] = [Self::Scale, Self::Resize, Self::Takeover, Self::Status, Self::Event];
 
     /// The word for it in a label.
     #[must_use]
@@ -25,12 +27,13 @@ impl WriteKind {
         match self {
             Self::Scale => "scale",
             Self::Resize => "resize",
+            Self::Takeover => "takeover",
             Self::Status => "status",
             Self::Event => "event",
         }
     }
 
-    /// Whether it touches a workload: then the policy must be in mode Auto.
+    /// Whether it moves a workload: then the policy must be in mode Auto. Giving back happens in every other mode.
     #[must_use]
     pub const fn touches_workload(self) -> bool {
         matches!(self, Self::Scale | Self::Resize)

@@ -1,7 +1,8 @@
 //! I/O: Decisions as writes.
 //!
 //! Two writes touch a workload: the count through `/scale` ([`Writer::scale`]) and the size of running pods through
-//! `pods/resize` ([`Writer::resize`]). Never the pod template, never a delete, never an eviction. Each passes the
+//! `pods/resize` ([`Writer::resize`]). Never the pod template, never a delete, never an eviction. Beside them, other
+//! autoscalers are stood down and given back ([`Writer::rival`]). Each passes the
 //! [`Fence`] first, goes out once (the client's own retries are off) and within a timeout that ends before anybody else
 //! can hold the lease.
 //!
@@ -12,6 +13,7 @@ mod fence;
 mod plan;
 mod resize;
 mod scale;
+mod takeover;
 mod writer;
 
 pub use error::{RESULTS, Refusal, WriteError, WriteKind};

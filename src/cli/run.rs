@@ -189,7 +189,7 @@ pub(super) fn pairs(
     all.ok_or_else(|| Failure::Input(format!("{flag}: write it like \"{example}\"")))
 }
 
-fn default_identity() -> String {
+pub(super) fn default_identity() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|h| h.trim().to_owned());
     let host = host.filter(|h| !h.is_empty()).unwrap_or_else(|| "arbiter".into());
     format!("{host}-{}", std::process::id())

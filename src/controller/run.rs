@@ -24,6 +24,7 @@ use super::{
     backfill::{self, Backfill},
     checkpoint::Checkpoints,
     context::{Context, Known},
+    custody::Turnstile,
     engine::{Engine, Feeds},
     events::Notices,
     lease, shutdown,
@@ -172,6 +173,9 @@ fn context(
     let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: Some(config.identity.clone()) };
     Ok(Context {
         cluster: watches.cluster.clone(),
+        epoch: watches.epoch.clone(),
+        client: client.clone(),
+        turnstile: Turnstile::default(),
         targets: Targets::new(client.clone()),
         hub: SignalHub::new(hub, Arc::clone(&clock))?,
         usage_source,
@@ -188,7 +192,7 @@ fn context(
 }
 
 /// The cluster as kubectl would find it: KUBECONFIG or ~/.kube/config, else the one that this runs in.
-async fn cluster_config(context: Option<&str>) -> Result<kube::Config, ControllerError> {
+pub(super) async fn cluster_config(context: Option<&str>) -> Result<kube::Config, ControllerError> {
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     let named = context.is_some() || std::env::var_os("KUBECONFIG").is_some();
     let from_file = kube::Config::from_kubeconfig(&options).await;
@@ -217,7 +221,7 @@ fn unusable(error: &kube::Error) -> ControllerError {
 }
 
 /// A client whose API server has answered.
-async fn connect(config: &kube::Config) -> Result<Client, ControllerError> {
+pub(super) async fn connect(config: &kube::Config) -> Result<Client, ControllerError> {
     let client = Client::try_from(config.clone()).map_err(|e| unusable(&e))?;
     let url = config.cluster_url.to_string();
     let version = match tokio::time::timeout(FIRST_ANSWER, client.apiserver_version()).await {

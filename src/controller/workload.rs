@@ -11,10 +11,11 @@ use tokio::time::Instant;
 use super::{
     checkpoint,
     context::Context,
+    custody::{self, Aim, Custody, Wanted as Ownership},
     guard::{Moves, Shrink, moves},
     policies::{self, NotReady},
     report::Reporter,
-    status::{Decided, View},
+    status::{self, Decided, View},
 };
 use crate::{
     actuate::{Attempts, Gate, PodResize, ScaleIntent, Wanted, WriteError, WriteKind, plan_resizes},
@@ -36,6 +37,8 @@ pub struct Wishes {
     pub sources_changed: bool,
     /// Pods became known whose usage has not been asked for yet.
     pub usage_unknown: bool,
+    /// Decide again then.
+    pub again: Option<Instant>,
 }
 
 /// A spec once compiled: uid and generation of the object, and what came of it.
@@ -52,6 +55,7 @@ pub struct Workload {
     seen: Seen,
     attempts: Attempts,
     refusals: BTreeMap<WriteKind, Refused>,
+    custody: Custody,
     reporter: Reporter,
 }
 
@@ -102,6 +106,7 @@ impl Workload {
             seen: Seen::default(),
             attempts: Attempts::default(),
             refusals: BTreeMap::new(),
+            custody: Custody::default(),
         }
     }
 
@@ -128,15 +133,20 @@ impl Workload {
         object: &PolicyObject,
         wishes: &mut Wishes,
     ) -> Result<(), NotReady> {
-        let policy = self.compile(object).inspect_err(|_refused| {
+        let compiled = self.compile(object);
+        let outranked = policies::target_of(object).and_then(|target| {
+            let owners = context.known.owners();
+            let owner = owners.get(&target).filter(|owner| **owner != self.key)?;
+            Some(policies::taken(&target, owner))
+        });
+        let deleting = object.metadata.deletion_timestamp.is_some();
+        let policy = compiled.as_ref().ok().map(AsRef::as_ref);
+        self.take_or_give_back(context, policy, outranked.is_some() && !deleting).await;
+        wishes.again = self.custody.again;
+        let unfit = if deleting { Some(policies::deleting()) } else { outranked };
+        let policy = compiled.and_then(|policy| unfit.map_or(Ok(policy), Err)).inspect_err(|_refused| {
             wishes.sources_changed |= context.known.set_policy(&self.key, None);
         })?;
-        if let Some(target) = policies::target_of(object)
-            && let Some(owner) = context.known.owners().get(&target).filter(|owner| **owner != self.key)
-        {
-            wishes.sources_changed |= context.known.set_policy(&self.key, None);
-            return Err(policies::taken(&target, owner));
-        }
         wishes.sources_changed |= context.known.set_policy(&self.key, Some(&policy));
         let look = self.look(context, &policy, wishes).await?;
         self.recall(context, &policy, look.snapshot.at);
@@ -146,16 +156,40 @@ impl Workload {
         context.metrics.observe_decision(started.elapsed());
         context.known.note_decided(&self.key, &look.snapshot.signals);
         let since = *self.since.get_or_insert(look.snapshot.at);
-        let moves = moves(&policy, &look.snapshot, &decision, look.target.object.no_shrink.as_deref(), since);
+        let moves = moves(&policy, &look.snapshot, &decision, look.target.object.no_shrink.as_deref(), since)
+            .licensed(self.custody.licence);
         self.show(context, &policy, &look, &decision, || serde_json::to_value(&before).unwrap_or_default());
         if policy.mode == Mode::Auto {
             self.act(context, &policy, &look, &decision, &moves).await;
         } else {
-            self.refusals.clear();
+            self.refusals.retain(|kind, _| *kind == WriteKind::Takeover);
         }
         self.report(context, object, &policy, &look, &decision, &moves).await;
         self.keep(context, &policy, look.snapshot.at);
         Ok(())
+    }
+
+    /// Takes the workload over from its other autoscalers, or gives it back, as far as that goes now.
+    async fn take_or_give_back(&mut self, context: &Context, policy: Option<&Policy>, outranked: bool) {
+        let now = context.clock.now();
+        let writes = !self.forbidden(WriteKind::Takeover, now);
+        let aim = if outranked { Aim::Outranked } else { Aim::Mode };
+        let wanted = Ownership { key: &self.key, policy, aim, writes };
+        let custody = custody::advance(context.hands(), wanted).await;
+        for done in &custody.done {
+            context.metrics.count_write(WriteKind::Takeover.label(), "ok");
+            tracing::info!(policy = %self.key, "{done}.");
+        }
+        let news = custody.obstacle.as_ref().filter(|obstacle| self.custody.obstacle.as_ref() != Some(*obstacle));
+        if let Some((reason, message)) = news {
+            tracing::warn!(policy = %self.key, reason, "{message}.");
+        }
+        match &custody.error {
+            Some(error) => self.count(context, WriteKind::Takeover, Some(error), now),
+            None if writes => drop(self.refusals.remove(&WriteKind::Takeover)),
+            None => {}
+        }
+        self.custody = custody;
     }
 
     /// Calls back what is known of the past: what was written down, else what the metrics server has, once it is there.
@@ -333,6 +367,7 @@ impl Workload {
             uid: &look.target.scale.uid,
             from: look.target.scale.replicas,
             to,
+            kind: WriteKind::Scale,
         };
         let written = context.writer.scale(&intent, gate).await;
         if written.is_ok() {
@@ -430,7 +465,7 @@ impl Workload {
             policy,
             snapshot: &look.snapshot,
             decision,
-            not_in_control: self.refusals.values().next().map(|r| (r.reason, r.message.as_str())),
+            ownership: ownership(&self.custody, &self.refusals),
             bound: moves.bound.as_deref(),
             remark,
         });
@@ -445,9 +480,22 @@ impl Workload {
             Some((_, _, Ok(policy))) => Some(policy.mode),
             _ => None,
         };
-        let view = View::NotReady { reason: &not_ready.reason, message: &not_ready.message };
+        let ownership = ownership(&self.custody, &self.refusals);
+        let view = View::NotReady { reason: &not_ready.reason, message: &not_ready.message, ownership };
         let gate = Gate { mode: mode.unwrap_or_default(), seen: Instant::now() };
         self.reporter.report(context, object, view, gate).await;
         context.metrics.record(&self.key, PolicySeries::undecided(mode, self.reporter.status()));
+    }
+}
+
+/// What is said of who owns the workload: an obstacle of the takeover first, then a refused write.
+fn ownership<'a>(custody: &'a Custody, refusals: &'a BTreeMap<WriteKind, Refused>) -> status::Ownership<'a> {
+    let refusal = refusals.values().next().map(|r| (r.reason, r.message.as_str()));
+    let obstacle = custody.obstacle.as_ref().map(|(reason, message)| (*reason, message.as_str()));
+    status::Ownership {
+        known: custody.known,
+        obstacle: obstacle.or(refusal),
+        preview: custody.preview.as_deref(),
+        displaced: &custody.displaced,
     }
 }

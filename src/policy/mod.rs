@@ -335,6 +335,9 @@ pub struct Policy {
     pub on_signal_loss: Option<SignalLoss>,
     /// Answer to a rival.
     pub on_rival: OnRival,
+    /// Whether autoscalers that are kept in Git are stood down as well.
+    #[serde(default)]
+    pub takes_over_from_git: bool,
     /// Prices; one set per controller or simulation.
     pub prices: Prices,
     /// Constants of the model.

@@ -24,3 +24,4 @@ mod signals;
 mod signals_lost;
 mod specs;
 mod steady;
+mod takeover;

@@ -4,5 +4,6 @@
 
 mod lease;
 mod resize;
+mod rivals;
 mod scale;
 mod server;

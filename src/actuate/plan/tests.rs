@@ -35,6 +35,7 @@ fn policy() -> Policy {
         schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
+        takes_over_from_git: false,
         prices: Prices::default(),
         tuning: crate::policy::Tuning::default(),
     }

@@ -32,6 +32,7 @@ fn policy(levers: Levers) -> Policy {
         schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
+        takes_over_from_git: false,
         prices: Prices::default(),
         tuning: crate::policy::Tuning::default(),
     }

@@ -44,6 +44,7 @@ pub(in crate::decide) fn policy() -> Policy {
         schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
+        takes_over_from_git: false,
         prices: Prices::default(),
         tuning: Tuning::default(),
     }

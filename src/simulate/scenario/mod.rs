@@ -155,6 +155,7 @@ fn policy_of(name: &str, service: &Service, queue: Option<Queue>) -> Policy {
         schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
+        takes_over_from_git: false,
         prices: Prices::default(),
         tuning: Tuning::default(),
     }

@@ -126,6 +126,19 @@ impl Scene {
         api.create(&PostParams::default(), &object).await.expect("creating the deployment");
     }
 
+    /// Deletes a workload and waits until it is gone.
+    pub(crate) async fn delete_deployment(&self, name: &str) {
+        let api: Api<Deployment> = Api::namespaced(self.admin.clone(), &self.namespace);
+        api.delete(name, &kube::api::DeleteParams::default()).await.expect("deleting the deployment");
+        await_some("the deployment gone", 60, || async {
+            match api.get_opt(name).await {
+                Ok(None) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    }
+
     /// Creates the workload with its emulator, scraped, and waits until its pods work.
     pub(crate) async fn workload(&self, workload: Workload, options: &EmulatorOptions) -> Emulator {
         self.deployment(WEB, workload).await;
@@ -151,13 +164,21 @@ impl Scene {
         .await;
     }
 
-    fn policies(&self) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk("autoscaling.arbiter.io", "v1alpha1", "ScalingPolicy");
-        Api::namespaced_with(
-            self.admin.clone(),
-            &self.namespace,
-            &ApiResource::from_gvk_with_plural(&kind, "scalingpolicies"),
-        )
+    /// Objects of a kind in this namespace.
+    pub(crate) fn objects(&self, api_version: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
+        Api::namespaced_with(self.admin.clone(), &self.namespace, &resource)
+    }
+
+    /// The policies.
+    pub(crate) fn policies(&self) -> Api<DynamicObject> {
+        self.objects("autoscaling.arbiter.io/v1alpha1", "ScalingPolicy", "scalingpolicies")
+    }
+
+    /// The kubeconfig that arbiter runs under.
+    pub(crate) fn kubeconfig(&self) -> &std::path::Path {
+        &self.kubeconfig
     }
 
     /// Creates or changes a policy.
