@@ -14,19 +14,20 @@ use super::{
     guard::{Moves, Shrink, moves},
     policies::{self, NotReady},
     report::Reporter,
+    resizes::{Resizes, Task},
     status::{Decided, View},
 };
 use crate::{
-    actuate::{Attempts, Gate, PodResize, ScaleIntent, Wanted, WriteError, WriteKind, plan_resizes},
+    actuate::{Gate, ScaleIntent, WriteError, WriteKind},
     decide::{Decision, Memory, Snapshot, decide},
     observe::{
-        kubernetes::{PodFacts, PolicyObject, TargetFacts},
+        kubernetes::{PolicyObject, TargetFacts},
         members::{Members, members},
         snapshot::{Parts, Seen, assemble},
     },
     policy::{Mode, Policy, PolicyKey},
     serve::{PolicyMeta, metrics::PolicySeries},
-    units::{Bytes, Replicas},
+    units::Replicas,
 };
 
 /// What a tick of one policy asks of the loop.
@@ -50,7 +51,7 @@ pub struct Workload {
     memory: Memory,
     recalled: Recalled,
     seen: Seen,
-    attempts: Attempts,
+    resizes: Resizes,
     refusals: BTreeMap<WriteKind, Refused>,
     reporter: Reporter,
 }
@@ -100,7 +101,7 @@ impl Workload {
             memory: Memory::new(),
             recalled: Recalled::default(),
             seen: Seen::default(),
-            attempts: Attempts::default(),
+            resizes: Resizes::default(),
             refusals: BTreeMap::new(),
         }
     }
@@ -350,36 +351,14 @@ impl Workload {
         shrink: Shrink,
         gate: Gate,
     ) {
-        let memory_in_use: BTreeMap<String, Bytes> =
-            look.snapshot.containers.iter().filter_map(|c| Some((c.name.clone(), c.memory_max_pod_bytes?))).collect();
-        let wanted = Wanted { policy, decision, memory_in_use: &memory_in_use, may_shrink: shrink == Shrink::Allowed };
-        let pods = &look.members.pods;
-        self.attempts.retain(|uid| pods.iter().any(|p| p.uid == uid));
         let now = look.snapshot.at;
-        let planned = plan_resizes(pods.iter().map(AsRef::as_ref), wanted, &self.attempts, now);
         if self.forbidden(WriteKind::Resize, now) {
             return;
         }
-        for resize in planned {
-            let current: Option<Arc<PodFacts>> = context.cluster.read().pod(&resize.namespace, &resize.name).cloned();
-            let written = context.writer.resize(&resize, current.as_deref(), gate).await;
-            self.note_resize(context, &resize, written.as_ref().err(), now);
-            if matches!(written, Err(WriteError::Dropped { .. } | WriteError::Forbidden { .. })) {
-                break;
-            }
+        let task = Task { policy, pods: &look.members.pods, snapshot: &look.snapshot, decision, shrink, gate };
+        for outcome in self.resizes.carry_out(context, task).await {
+            self.count(context, WriteKind::Resize, outcome.as_ref(), now);
         }
-    }
-
-    fn note_resize(&mut self, context: &Context, resize: &PodResize, error: Option<&WriteError>, now: Timestamp) {
-        match error {
-            None => {
-                self.attempts.note(resize, true, now);
-                tracing::info!(policy = %self.key, pod = resize.name, trim = resize.trim, "Resized in place.");
-            }
-            Some(WriteError::Refused { .. } | WriteError::Forbidden { .. }) => self.attempts.note(resize, false, now),
-            Some(_) => {}
-        }
-        self.count(context, WriteKind::Resize, error, now);
     }
 
     /// Whether a right is known to be missing for this kind of write.
