@@ -1,5 +1,6 @@
 //! Why a write did not happen, or did not take.
 
+use super::Denial;
 use crate::units::Replicas;
 
 /// What is written.
@@ -9,6 +10,8 @@ pub enum WriteKind {
     Scale,
     /// The size of a running pod.
     Resize,
+    /// The eviction of a pod that cannot get its size in place.
+    Evict,
     /// The status of a policy.
     Status,
     /// An Event about a policy.
@@ -17,7 +20,7 @@ pub enum WriteKind {
 
 impl WriteKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Scale, Self::Resize, Self::Status, Self::Event];
+    pub const ALL: [Self; 5] = [Self::Scale, Self::Resize, Self::Evict, Self::Status, Self::Event];
 
     /// The word for it in a label.
     #[must_use]
@@ -25,6 +28,7 @@ impl WriteKind {
         match self {
             Self::Scale => "scale",
             Self::Resize => "resize",
+            Self::Evict => "evict",
             Self::Status => "status",
             Self::Event => "event",
         }
@@ -33,7 +37,7 @@ impl WriteKind {
     /// Whether it touches a workload: then the policy must be in mode Auto.
     #[must_use]
     pub const fn touches_workload(self) -> bool {
-        matches!(self, Self::Scale | Self::Resize)
+        matches!(self, Self::Scale | Self::Resize | Self::Evict)
     }
 }
 
@@ -99,6 +103,16 @@ pub enum WriteError {
         /// The resource with its subresource.
         resource: String,
     },
+    /// The API server refuses it by a rule of the cluster.
+    #[error("{what} was refused because {}: {cause}; {}", denial.because(), denial.remedy())]
+    Denied {
+        /// What was to be written.
+        what: String,
+        /// By which rule.
+        denial: Denial,
+        /// In the API server's words.
+        cause: String,
+    },
     /// The API server does not accept it.
     #[error("{what} was refused by the API server: {cause}")]
     Refused {
@@ -125,7 +139,7 @@ impl WriteError {
             Self::Dropped { .. } => "dropped",
             Self::Foreign { .. } | Self::Replaced { .. } => "foreign",
             Self::Conflict { .. } => "conflict",
-            Self::Forbidden { .. } | Self::Refused { .. } => "refused",
+            Self::Forbidden { .. } | Self::Denied { .. } | Self::Refused { .. } => "refused",
             Self::Failed { .. } => "failed",
         }
     }

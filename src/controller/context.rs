@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{backfill::Backfill, checkpoint::Checkpoints, events::Notices, policies::TargetKey};
 use crate::{
-    actuate::Writer,
+    actuate::{Blast, Writer},
     decide::{Reading, SignalState},
     observe::{
         clock::Clock,
@@ -61,6 +61,8 @@ pub struct Context {
     pub checkpoints: Checkpoints,
     /// Sender of writes.
     pub writer: Writer,
+    /// How many pods may be changed at once.
+    pub blast: Mutex<Blast>,
     /// Publisher of Events; its client is the writer's.
     pub recorder: Recorder,
     /// Which Events were published lately.

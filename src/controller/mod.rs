@@ -16,6 +16,7 @@ pub mod guard;
 pub mod lease;
 pub mod policies;
 pub mod report;
+pub mod resizes;
 mod run;
 pub mod shutdown;
 pub mod status;

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{
-    checkpoint,
+    checkpoint::{self, Remembered},
     context::Context,
     guard::{Moves, Shrink, moves},
     policies::{self, NotReady},
@@ -153,6 +153,7 @@ impl Workload {
             self.act(context, &policy, &look, &decision, &moves).await;
         } else {
             self.refusals.clear();
+            self.resizes.rest();
         }
         self.report(context, object, &policy, &look, &decision, &moves).await;
         self.keep(context, &policy, look.snapshot.at);
@@ -166,9 +167,10 @@ impl Workload {
                 let kept = context.checkpoints.read(&self.key, self.uid(), &policy.target, now);
                 let kept = kept.unwrap_or_else(|error| {
                     tracing::warn!(policy = %self.key, "What was remembered is lost: {error}.");
-                    None
+                    Remembered::default()
                 });
-                if let Some(memory) = kept.filter(|memory| !memory.is_new()) {
+                self.resizes.restore(kept.resizes);
+                if let Some(memory) = kept.memory.filter(|memory| !memory.is_new()) {
                     tracing::info!(policy = %self.key, "Goes on from what was remembered.");
                     self.memory = memory;
                     self.recalled = Recalled::Done { kept: Some(now) };
@@ -204,11 +206,13 @@ impl Workload {
     /// Writes down what is remembered, now and then.
     fn keep(&mut self, context: &Context, policy: &Policy, now: Timestamp) {
         let Recalled::Done { kept } = self.recalled else { return };
-        if kept.is_some_and(|at| now.duration_since(at) < checkpoint::EVERY) {
+        let due = kept.is_none_or(|at| now.duration_since(at) >= checkpoint::EVERY);
+        if !self.resizes.take_news() && !due {
             return;
         }
         self.recalled = Recalled::Done { kept: Some(now) };
-        if let Err(error) = context.checkpoints.write(&self.key, self.uid(), &policy.target, now, &self.memory) {
+        let remembered = (&self.memory, self.resizes.kept());
+        if let Err(error) = context.checkpoints.write(&self.key, self.uid(), &policy.target, now, remembered) {
             tracing::warn!(policy = %self.key, "What is remembered cannot be written down: {error}.");
         }
     }
@@ -271,7 +275,8 @@ impl Workload {
             usage_lag: usage.lag(),
             signals: &signals,
         };
-        let snapshot = assemble(parts, &mut self.seen, context.clock.now());
+        let mut snapshot = assemble(parts, &mut self.seen, context.clock.now());
+        self.resizes.mark(&mut snapshot);
         Ok(Look { target, members: found, snapshot, taken })
     }
 
@@ -303,9 +308,7 @@ impl Workload {
         if grows {
             self.scale(context, policy, look, decision, moves.replicas, gate).await;
         }
-        if let Some(shrink) = moves.sizes {
-            self.resize(context, policy, look, decision, shrink, gate).await;
-        }
+        self.resize(context, policy, look, decision, moves.sizes, gate).await;
         if !grows {
             self.scale(context, policy, look, decision, moves.replicas, gate).await;
         }
@@ -348,16 +351,15 @@ impl Workload {
         policy: &Policy,
         look: &Look,
         decision: &Decision,
-        shrink: Shrink,
+        sizes: Option<Shrink>,
         gate: Gate,
     ) {
         let now = look.snapshot.at;
-        if self.forbidden(WriteKind::Resize, now) {
-            return;
-        }
-        let task = Task { policy, pods: &look.members.pods, snapshot: &look.snapshot, decision, shrink, gate };
-        for outcome in self.resizes.carry_out(context, task).await {
-            self.count(context, WriteKind::Resize, outcome.as_ref(), now);
+        let task = Task { policy, pods: &look.members.pods, snapshot: &look.snapshot, decision, sizes, gate };
+        let (resizable, evictable) = (!self.forbidden(WriteKind::Resize, now), !self.forbidden(WriteKind::Evict, now));
+        let may = |kind| if kind == WriteKind::Evict { evictable } else { resizable };
+        for (kind, error) in self.resizes.carry_out(context, task, may).await {
+            self.count(context, kind, error.as_ref(), now);
         }
     }
 
@@ -375,6 +377,9 @@ impl Workload {
         };
         let (reason, again) = match error {
             WriteError::Forbidden { .. } => ("Forbidden", Some(now + FORBIDDEN)),
+            // Of pods: said in `Limited`, and logged when it is news.
+            WriteError::Denied { .. } => return,
+            WriteError::Refused { .. } if kind != WriteKind::Scale => return,
             WriteError::Refused { .. } => ("WriteRefused", None),
             WriteError::Dropped { .. } => {
                 tracing::debug!(policy = %self.key, "{error}.");
@@ -411,6 +416,7 @@ impl Workload {
             decision,
             not_in_control: self.refusals.values().next().map(|r| (r.reason, r.message.as_str())),
             bound: moves.bound.as_deref(),
+            resizes: self.resizes.told(),
             remark,
         });
         let gate = Gate { mode: policy.mode, seen: look.taken };

@@ -3,7 +3,7 @@ use crate::{
     decide::{Alternative, ContainerSize, ContainerState, Explain, ReplicaState, Room},
     policy::{
         Behavior, ContainerRules, Levers, Objective, OnRival, PolicyKey, Preference, Prices, ReplicaRange, ResizeRules,
-        ResizeStrategy, Target,
+        Target,
     },
     units::Cores,
 };
@@ -29,7 +29,7 @@ fn policy(mode: Mode) -> Policy {
         containers: ContainerRules::default(),
         signals: Vec::new(),
         behavior: Behavior::default(),
-        resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
+        resize: ResizeRules::default(),
         schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
@@ -75,8 +75,15 @@ fn decision(replicas: u32, reason: Reason, message: &str) -> Decision {
 
 fn step(before: &ScalingPolicyStatus, decision: &Decision, seconds: i64) -> ScalingPolicyStatus {
     let (policy, snapshot) = (policy(Mode::Auto), snapshot());
-    let view =
-        Decided { policy: &policy, snapshot: &snapshot, decision, not_in_control: None, bound: None, remark: None };
+    let view = Decided {
+        policy: &policy,
+        snapshot: &snapshot,
+        decision,
+        not_in_control: None,
+        bound: None,
+        resizes: None,
+        remark: None,
+    };
     next(before, View::Decided(view), Some(1), at(seconds))
 }
 
@@ -146,6 +153,7 @@ fn control_is_unknown_unless_auto_and_lost_to_rivals() {
             decision: &decided,
             not_in_control,
             bound: None,
+            resizes: None,
             remark: None,
         };
         let status = next(&ScalingPolicyStatus::default(), View::Decided(view), Some(1), at(0));
@@ -156,6 +164,32 @@ fn control_is_unknown_unless_auto_and_lost_to_rivals() {
     assert_eq!(say(Mode::Paused, Some(("WriteRefused", "x"))), "Unknown/Paused");
     assert_eq!(say(Mode::Auto, Some(("WriteRefused", "x"))), "False/WriteRefused");
     assert_eq!(say(Mode::Auto, None), "True/InControl");
+}
+
+#[test]
+fn what_keeps_pods_from_their_sizes_is_a_limit_beside_the_others() {
+    let (snapshot, policy) = (snapshot(), policy(Mode::Auto));
+    let say = |limited: Option<&str>, resizes| {
+        let mut decided = decision(3, Reason::LimitedByMax, "");
+        decided.explain.limited = limited.map(str::to_owned);
+        let view = Decided {
+            policy: &policy,
+            snapshot: &snapshot,
+            decision: &decided,
+            not_in_control: None,
+            bound: None,
+            resizes,
+            remark: None,
+        };
+        let status = next(&ScalingPolicyStatus::default(), View::Decided(view), Some(1), at(0));
+        let found = conditions::find(&status.conditions, ConditionType::Limited).unwrap();
+        format!("{}/{}: {}", found.status, found.reason, found.message)
+    };
+    let deferred = Some(("ResizeDeferred", "2 pods wait"));
+    assert_eq!(say(None, None), "False/Free: nothing binds");
+    assert_eq!(say(None, deferred), "True/ResizeDeferred: 2 pods wait");
+    assert_eq!(say(Some("max is 40"), deferred), "True/LimitedByMax: max is 40; 2 pods wait");
+    assert_eq!(say(Some("max is 40"), None), "True/LimitedByMax: max is 40");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 pub mod index;
 pub mod objects;
+mod pods;
 mod target;
 mod watch;
 
 pub use index::{Index, Kind};
 pub use objects::{ContainerFacts, OomKill, PodFacts, PolicyObject, Qos, ReplicaSetFacts};
+pub use pods::Fixed;
 pub use target::{ObjectFacts, ScaleFacts, TargetError, TargetFacts, Targets, TemplateContainer};
 pub use watch::{Cluster, Watches, start};
