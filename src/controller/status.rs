@@ -113,6 +113,8 @@ fn decided(status: &mut ScalingPolicyStatus, view: Decided<'_>, generation: Opti
     let bound =
         decision.explain.limited.as_deref().or(view.bound).map(|words| (limited_reason(decision.reason), words));
     let (reason, words) = match (bound, view.resizes) {
+        // A floor that binds is what somebody wished; pods that are too small are not.
+        (Some(("LimitedByMin", words)), Some((reason, sizes))) => (reason, format!("{sizes}; {words}")),
         (Some((reason, words)), Some((_, sizes))) => (reason, format!("{words}; {sizes}")),
         (Some((reason, words)), None) | (None, Some((reason, words))) => (reason, words.to_owned()),
         (None, None) => ("Free", "nothing binds".to_owned()),
