@@ -86,6 +86,7 @@ fn writes(seed: u64) -> usize {
             decision: &decision,
             ownership: Ownership::ALONE,
             bound: None,
+            resizes: None,
             remark: None,
         };
         current = status::next(&current, View::Decided(view), Some(1), now);

@@ -79,8 +79,8 @@ impl Writer {
             }
             match answer(permit, api.replace_scale(intent.name, &options, &next)).await {
                 Answer::Ok(_) => return Ok(()),
-                Answer::Status(409, _) => tokio::time::sleep(PAUSE).await,
-                Answer::Status(code, cause) => return Err(refused(&what, "update", &resource, code, cause)),
+                Answer::Status(409, ..) => tokio::time::sleep(PAUSE).await,
+                Answer::Status(code, cause, _) => return Err(refused(&what, "update", &resource, code, cause)),
                 Answer::Unknown(cause) => return Err(WriteError::Failed { what, cause }),
             }
         }

@@ -17,7 +17,7 @@ use super::{
     policies::TargetKey,
 };
 use crate::{
-    actuate::Writer,
+    actuate::{Blast, Writer},
     decide::{Reading, SignalState},
     observe::{
         clock::Clock,
@@ -73,6 +73,8 @@ pub struct Context {
     pub writer: Writer,
     /// Where takeovers wait.
     pub turnstile: Turnstile,
+    /// How many pods may be changed at once.
+    pub blast: Mutex<Blast>,
     /// Publisher of Events; its client is the writer's.
     pub recorder: Recorder,
     /// Which Events were published lately.

@@ -20,6 +20,7 @@ mod orphans;
 pub mod policies;
 pub mod release;
 pub mod report;
+pub mod resizes;
 mod run;
 pub mod shutdown;
 pub mod status;

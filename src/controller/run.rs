@@ -30,7 +30,7 @@ use super::{
     lease, shutdown,
 };
 use crate::{
-    actuate::{Bucket, Claim, FIELD_MANAGER, Fence, Writer, writing_client},
+    actuate::{Blast, Bucket, Claim, FIELD_MANAGER, Fence, Writer, writing_client},
     observe::{
         clock::{Clock, SystemClock},
         kubernetes::{self, Targets},
@@ -71,6 +71,8 @@ pub struct Config {
     pub usage_window: Seconds,
     /// Time between ticks.
     pub tick: Duration,
+    /// Pods that may be resized or evicted in a tick, over all policies.
+    pub pods_per_tick: u32,
     /// Time between readings of signals, between ticks.
     pub signal_interval: Duration,
     /// Time between polls of direct sources.
@@ -183,6 +185,7 @@ fn context(
         checkpoints,
         recorder: Recorder::new(writer.client(), reporter),
         writer,
+        blast: Mutex::new(Blast::new(config.pods_per_tick, config.tick)),
         notices: Mutex::new(Notices::default()),
         board: Arc::new(Board::new(Limits::LIVE)),
         metrics: Metrics::new(),

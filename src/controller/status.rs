@@ -68,6 +68,8 @@ pub struct Decided<'a> {
     pub ownership: Ownership<'a>,
     /// What else keeps it from shrinking, in words.
     pub bound: Option<&'a str>,
+    /// What keeps pods from their sizes: reason and sentence.
+    pub resizes: Option<(&'a str, &'a str)>,
     /// A remark on how the pods are told, in words.
     pub remark: Option<&'a str>,
 }
@@ -135,12 +137,17 @@ fn decided(status: &mut ScalingPolicyStatus, view: Decided<'_>, generation: Opti
     set(status, (ConditionType::SignalsFresh, holds, &reason, &message), generation, now);
     in_control(status, view, generation, now);
     note_displaced(status, view.ownership);
-    let bound = decision.explain.limited.as_deref().or(view.bound);
-    let limited = match bound {
-        Some(words) => (ConditionType::Limited, ConditionStatus::True, limited_reason(decision.reason), words),
-        None => (ConditionType::Limited, ConditionStatus::False, "Free", "nothing binds"),
+    let bound =
+        decision.explain.limited.as_deref().or(view.bound).map(|words| (limited_reason(decision.reason), words));
+    let (reason, words) = match (bound, view.resizes) {
+        // A floor that binds is what somebody wished; pods that are too small are not.
+        (Some(("LimitedByMin", words)), Some((reason, sizes))) => (reason, format!("{sizes}; {words}")),
+        (Some((reason, words)), Some((_, sizes))) => (reason, format!("{words}; {sizes}")),
+        (Some((reason, words)), None) | (None, Some((reason, words))) => (reason, words.to_owned()),
+        (None, None) => ("Free", "nothing binds".to_owned()),
     };
-    set(status, limited, generation, now);
+    let binds = ConditionStatus::from(bound.or(view.resizes).is_some());
+    set(status, (ConditionType::Limited, binds, reason, &words), generation, now);
     set(status, reachable(policy, decision), generation, now);
     let count = |r: Replicas| i32::try_from(r.0).unwrap_or(i32::MAX);
     status.replicas = Some(ReplicaStatus {

@@ -9,25 +9,26 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{
-    checkpoint,
+    checkpoint::{self, Remembered},
     context::Context,
     custody::{self, Aim, Custody, Wanted as Ownership},
     guard::{Moves, Shrink, moves},
     policies::{self, NotReady},
     report::Reporter,
+    resizes::{Resizes, Task},
     status::{self, Decided, View},
 };
 use crate::{
-    actuate::{Attempts, Gate, PodResize, ScaleIntent, Wanted, WriteError, WriteKind, plan_resizes},
+    actuate::{Gate, ScaleIntent, WriteError, WriteKind},
     decide::{Decision, Memory, Snapshot, decide},
     observe::{
-        kubernetes::{PodFacts, PolicyObject, TargetFacts},
+        kubernetes::{PolicyObject, TargetFacts},
         members::{Members, members},
         snapshot::{Parts, Seen, assemble},
     },
     policy::{Mode, Policy, PolicyKey},
     serve::{PolicyMeta, metrics::PolicySeries},
-    units::{Bytes, Replicas},
+    units::Replicas,
 };
 
 /// What a tick of one policy asks of the loop.
@@ -53,7 +54,7 @@ pub struct Workload {
     memory: Memory,
     recalled: Recalled,
     seen: Seen,
-    attempts: Attempts,
+    resizes: Resizes,
     refusals: BTreeMap<WriteKind, Refused>,
     custody: Custody,
     reporter: Reporter,
@@ -104,7 +105,7 @@ impl Workload {
             memory: Memory::new(),
             recalled: Recalled::default(),
             seen: Seen::default(),
-            attempts: Attempts::default(),
+            resizes: Resizes::default(),
             refusals: BTreeMap::new(),
             custody: Custody::default(),
         }
@@ -163,6 +164,7 @@ impl Workload {
             self.act(context, &policy, &look, &decision, &moves).await;
         } else {
             self.refusals.retain(|kind, _| *kind == WriteKind::Takeover);
+            self.resizes.rest();
         }
         self.report(context, object, &policy, &look, &decision, &moves).await;
         self.keep(context, &policy, look.snapshot.at);
@@ -199,9 +201,10 @@ impl Workload {
                 let kept = context.checkpoints.read(&self.key, self.uid(), &policy.target, now);
                 let kept = kept.unwrap_or_else(|error| {
                     tracing::warn!(policy = %self.key, "What was remembered is lost: {error}.");
-                    None
+                    Remembered::default()
                 });
-                if let Some(memory) = kept.filter(|memory| !memory.is_new()) {
+                self.resizes.restore(kept.resizes);
+                if let Some(memory) = kept.memory.filter(|memory| !memory.is_new()) {
                     tracing::info!(policy = %self.key, "Goes on from what was remembered.");
                     self.memory = memory;
                     self.recalled = Recalled::Done { kept: Some(now) };
@@ -237,11 +240,13 @@ impl Workload {
     /// Writes down what is remembered, now and then.
     fn keep(&mut self, context: &Context, policy: &Policy, now: Timestamp) {
         let Recalled::Done { kept } = self.recalled else { return };
-        if kept.is_some_and(|at| now.duration_since(at) < checkpoint::EVERY) {
+        let due = kept.is_none_or(|at| now.duration_since(at) >= checkpoint::EVERY);
+        if !self.resizes.take_news() && !due {
             return;
         }
         self.recalled = Recalled::Done { kept: Some(now) };
-        if let Err(error) = context.checkpoints.write(&self.key, self.uid(), &policy.target, now, &self.memory) {
+        let remembered = (&self.memory, self.resizes.kept());
+        if let Err(error) = context.checkpoints.write(&self.key, self.uid(), &policy.target, now, remembered) {
             tracing::warn!(policy = %self.key, "What is remembered cannot be written down: {error}.");
         }
     }
@@ -304,7 +309,8 @@ impl Workload {
             usage_lag: usage.lag(),
             signals: &signals,
         };
-        let snapshot = assemble(parts, &mut self.seen, context.clock.now());
+        let mut snapshot = assemble(parts, &mut self.seen, context.clock.now());
+        self.resizes.mark(&mut snapshot);
         Ok(Look { target, members: found, snapshot, taken })
     }
 
@@ -336,9 +342,7 @@ impl Workload {
         if grows {
             self.scale(context, policy, look, decision, moves.replicas, gate).await;
         }
-        if let Some(shrink) = moves.sizes {
-            self.resize(context, policy, look, decision, shrink, gate).await;
-        }
+        self.resize(context, policy, look, decision, moves.sizes, gate).await;
         if !grows {
             self.scale(context, policy, look, decision, moves.replicas, gate).await;
         }
@@ -382,39 +386,16 @@ impl Workload {
         policy: &Policy,
         look: &Look,
         decision: &Decision,
-        shrink: Shrink,
+        sizes: Option<Shrink>,
         gate: Gate,
     ) {
-        let memory_in_use: BTreeMap<String, Bytes> =
-            look.snapshot.containers.iter().filter_map(|c| Some((c.name.clone(), c.memory_max_pod_bytes?))).collect();
-        let wanted = Wanted { policy, decision, memory_in_use: &memory_in_use, may_shrink: shrink == Shrink::Allowed };
-        let pods = &look.members.pods;
-        self.attempts.retain(|uid| pods.iter().any(|p| p.uid == uid));
         let now = look.snapshot.at;
-        let planned = plan_resizes(pods.iter().map(AsRef::as_ref), wanted, &self.attempts, now);
-        if self.forbidden(WriteKind::Resize, now) {
-            return;
+        let task = Task { policy, pods: &look.members.pods, snapshot: &look.snapshot, decision, sizes, gate };
+        let (resizable, evictable) = (!self.forbidden(WriteKind::Resize, now), !self.forbidden(WriteKind::Evict, now));
+        let may = |kind| if kind == WriteKind::Evict { evictable } else { resizable };
+        for (kind, error) in self.resizes.carry_out(context, task, may).await {
+            self.count(context, kind, error.as_ref(), now);
         }
-        for resize in planned {
-            let current: Option<Arc<PodFacts>> = context.cluster.read().pod(&resize.namespace, &resize.name).cloned();
-            let written = context.writer.resize(&resize, current.as_deref(), gate).await;
-            self.note_resize(context, &resize, written.as_ref().err(), now);
-            if matches!(written, Err(WriteError::Dropped { .. } | WriteError::Forbidden { .. })) {
-                break;
-            }
-        }
-    }
-
-    fn note_resize(&mut self, context: &Context, resize: &PodResize, error: Option<&WriteError>, now: Timestamp) {
-        match error {
-            None => {
-                self.attempts.note(resize, true, now);
-                tracing::info!(policy = %self.key, pod = resize.name, trim = resize.trim, "Resized in place.");
-            }
-            Some(WriteError::Refused { .. } | WriteError::Forbidden { .. }) => self.attempts.note(resize, false, now),
-            Some(_) => {}
-        }
-        self.count(context, WriteKind::Resize, error, now);
     }
 
     /// Whether a right is known to be missing for this kind of write.
@@ -431,6 +412,9 @@ impl Workload {
         };
         let (reason, again) = match error {
             WriteError::Forbidden { .. } => ("Forbidden", Some(now + FORBIDDEN)),
+            // Of pods: said in `Limited`, and logged when it is news.
+            WriteError::Denied { .. } => return,
+            WriteError::Refused { .. } if kind != WriteKind::Scale => return,
             WriteError::Refused { .. } => ("WriteRefused", None),
             WriteError::Dropped { .. } => {
                 tracing::debug!(policy = %self.key, "{error}.");
@@ -467,6 +451,7 @@ impl Workload {
             decision,
             ownership: ownership(&self.custody, &self.refusals),
             bound: moves.bound.as_deref(),
+            resizes: self.resizes.told(),
             remark,
         });
         let gate = Gate { mode: policy.mode, seen: look.taken };

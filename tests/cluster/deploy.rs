@@ -68,10 +68,11 @@ async fn the_observe_profile_may_write_nothing_of_anybodys() {
 }
 
 #[tokio::test]
-async fn the_auto_profile_adds_scale_resize_and_takeover_alone() {
+async fn the_auto_profile_adds_scale_resize_eviction_and_takeover_alone() {
     let scene = Scene::new("auto", Profile::Auto).await;
     let wanted = [
         "patch pods/resize",
+        "create pods/eviction",
         "update deployments/scale",
         "patch deployments/scale",
         "update statefulsets/scale",

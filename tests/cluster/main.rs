@@ -19,6 +19,7 @@ mod instances;
 mod load;
 mod measure;
 mod queue;
+mod resize;
 mod restraint;
 mod signals;
 mod signals_lost;

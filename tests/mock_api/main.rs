@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::unnecessary_wraps, reason = "a test fails by panicking; answers may be absent")]
 
+mod evict;
 mod lease;
 mod resize;
 mod rivals;

@@ -3,7 +3,7 @@ use crate::{
     decide::{Alternative, ContainerSize, ContainerState, Explain, ReplicaState, Room},
     policy::{
         Behavior, ContainerRules, Levers, Objective, OnRival, PolicyKey, Preference, Prices, ReplicaRange, ResizeRules,
-        ResizeStrategy, Target,
+        Target,
     },
     units::Cores,
 };
@@ -29,7 +29,7 @@ fn policy(mode: Mode) -> Policy {
         containers: ContainerRules::default(),
         signals: Vec::new(),
         behavior: Behavior::default(),
-        resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
+        resize: ResizeRules::default(),
         schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
@@ -80,7 +80,7 @@ fn decided<'a>(
     decision: &'a Decision,
     ownership: Ownership<'a>,
 ) -> Decided<'a> {
-    Decided { policy, snapshot, decision, ownership, bound: None, remark: None }
+    Decided { policy, snapshot, decision, ownership, bound: None, resizes: None, remark: None }
 }
 
 fn step(before: &ScalingPolicyStatus, decision: &Decision, seconds: i64) -> ScalingPolicyStatus {
@@ -190,6 +190,24 @@ fn a_policy_that_cannot_be_decided_for_still_says_what_it_cannot_give_back() {
     let status = next(&ScalingPolicyStatus::default(), view, Some(1), at(0));
     assert_eq!(holds(&status, ConditionType::InControl), ("False", "AnnotationUnreadable"));
     assert_eq!(holds(&status, ConditionType::Limited), ("Unknown", "NotReady"));
+}
+
+#[test]
+fn what_keeps_pods_from_their_sizes_is_a_limit_beside_the_others() {
+    let (snapshot, policy) = (snapshot(), policy(Mode::Auto));
+    let say = |limited: Option<&str>, resizes| {
+        let mut decision = decision(3, Reason::LimitedByMax, "");
+        decision.explain.limited = limited.map(str::to_owned);
+        let view = Decided { resizes, ..decided(&policy, &snapshot, &decision, Ownership::ALONE) };
+        let status = next(&ScalingPolicyStatus::default(), View::Decided(view), Some(1), at(0));
+        let found = conditions::find(&status.conditions, ConditionType::Limited).unwrap();
+        format!("{}/{}: {}", found.status, found.reason, found.message)
+    };
+    let deferred = Some(("ResizeDeferred", "2 pods wait"));
+    assert_eq!(say(None, None), "False/Free: nothing binds");
+    assert_eq!(say(None, deferred), "True/ResizeDeferred: 2 pods wait");
+    assert_eq!(say(Some("max is 40"), deferred), "True/LimitedByMax: max is 40; 2 pods wait");
+    assert_eq!(say(Some("max is 40"), None), "True/LimitedByMax: max is 40");
 }
 
 #[test]
