@@ -27,11 +27,24 @@ pub struct Checkpoints {
     directory: Option<PathBuf>,
 }
 
+/// Whose memory it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Of<'a> {
+    /// Uid of the policy's object.
+    pub uid: &'a str,
+    /// The target that it names.
+    pub target: &'a Target,
+    /// Uid of the object that has this name now.
+    pub object: &'a str,
+}
+
 /// A file.
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
     uid: String,
     target: Target,
+    #[serde(default)]
+    object: String,
     at: Timestamp,
     memory: Memory,
 }
@@ -53,8 +66,9 @@ impl Checkpoints {
         self.directory.as_ref().filter(|_| sound).map(|d| d.join(format!("{}.{}.json", key.namespace, key.name)))
     }
 
-    /// What is remembered of a policy; the error is a sentence for the log.
-    pub fn read(&self, key: &PolicyKey, uid: &str, target: &Target, now: Timestamp) -> Result<Option<Memory>, String> {
+    /// What is remembered of a policy; of a target that was made anew since, only what its application is like. The error
+    /// is a sentence for the log.
+    pub fn read(&self, key: &PolicyKey, of: Of<'_>, now: Timestamp) -> Result<Option<Memory>, String> {
         let Some(path) = self.path(key) else { return Ok(None) };
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -64,14 +78,16 @@ impl Checkpoints {
         let found: Checkpoint =
             serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
         let age = now.duration_since(found.at);
-        let same = found.uid == uid && found.target == *target;
-        Ok(Some(found.memory).filter(|_| same && age <= OLDEST && age > -OLDEST))
+        let same = found.uid == of.uid && found.target == *of.target;
+        let kept = Some(found.memory).filter(|_| same && age <= OLDEST && age > -OLDEST);
+        Ok(kept.map(|memory| if found.object == of.object { memory } else { memory.of_another_object(now) }))
     }
 
     /// Writes down what is remembered of a policy.
-    pub fn write(&self, key: &PolicyKey, uid: &str, target: &Target, at: Timestamp, memory: &Memory) -> io::Result<()> {
+    pub fn write(&self, key: &PolicyKey, of: Of<'_>, at: Timestamp, memory: &Memory) -> io::Result<()> {
         let Some(path) = self.path(key) else { return Ok(()) };
-        let checkpoint = Checkpoint { uid: uid.to_owned(), target: target.clone(), at, memory: memory.clone() };
+        let (uid, object) = (of.uid.to_owned(), of.object.to_owned());
+        let checkpoint = Checkpoint { uid, target: of.target.clone(), object, at, memory: memory.clone() };
         let text = serde_json::to_vec(&checkpoint).map_err(io::Error::other)?;
         replace(&path, &text)
     }
@@ -98,20 +114,25 @@ mod tests {
 
     const AT: Timestamp = Timestamp::UNIX_EPOCH;
 
+    fn of<'a>(uid: &'a str, target: &'a Target) -> Of<'a> {
+        Of { uid, target, object: "o" }
+    }
+
     #[test]
     fn only_the_same_young_workload_is_remembered() {
         let directory = tempfile::tempdir().unwrap();
         let kept = Checkpoints::open(Some(directory.path().join("state"))).unwrap();
-        assert_eq!(kept.read(&key(), "1", &target("web"), AT), Ok(None));
-        kept.write(&key(), "1", &target("web"), AT, &Memory::new()).unwrap();
-        assert_eq!(kept.read(&key(), "1", &target("web"), AT), Ok(Some(Memory::new())));
-        assert_eq!(kept.read(&key(), "2", &target("web"), AT), Ok(None), "another object of the name");
-        assert_eq!(kept.read(&key(), "1", &target("api"), AT), Ok(None), "another target");
-        assert_eq!(kept.read(&key(), "1", &target("web"), AT + SignedDuration::from_hours(7)), Ok(None), "old");
+        let (web, api) = (target("web"), target("api"));
+        assert_eq!(kept.read(&key(), of("1", &web), AT), Ok(None));
+        kept.write(&key(), of("1", &web), AT, &Memory::new()).unwrap();
+        assert_eq!(kept.read(&key(), of("1", &web), AT), Ok(Some(Memory::new())));
+        assert_eq!(kept.read(&key(), of("2", &web), AT), Ok(None), "another object of the name");
+        assert_eq!(kept.read(&key(), of("1", &api), AT), Ok(None), "another target");
+        assert_eq!(kept.read(&key(), of("1", &web), AT + SignedDuration::from_hours(7)), Ok(None), "old");
         let file = directory.path().join("state/shop.web.json");
         let text = fs::read_to_string(&file).unwrap();
         fs::write(&file, &text[..text.len() / 2]).unwrap();
-        assert!(kept.read(&key(), "1", &target("web"), AT).unwrap_err().contains("shop.web.json: EOF"));
+        assert!(kept.read(&key(), of("1", &web), AT).unwrap_err().contains("shop.web.json: EOF"));
         assert_eq!(fs::read_dir(directory.path().join("state")).unwrap().count(), 1, "nothing half written lies about");
     }
 
@@ -120,10 +141,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let kept = Checkpoints::open(Some(directory.path().join("state"))).unwrap();
         let odd = PolicyKey { namespace: "../x".to_owned(), name: "y".to_owned() };
-        kept.write(&odd, "1", &target("web"), AT, &Memory::new()).unwrap();
+        let web = target("web");
+        kept.write(&odd, of("1", &web), AT, &Memory::new()).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         let none = Checkpoints::open(None).unwrap();
-        none.write(&key(), "1", &target("web"), AT, &Memory::new()).unwrap();
-        assert_eq!(none.read(&key(), "1", &target("web"), AT), Ok(None));
+        none.write(&key(), of("1", &web), AT, &Memory::new()).unwrap();
+        assert_eq!(none.read(&key(), of("1", &web), AT), Ok(None));
     }
 }

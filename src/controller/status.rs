@@ -17,7 +17,7 @@ use crate::{
         conditions::{self, ConditionStatus, ConditionType, NewCondition},
     },
     decide::{Decision, Reason, Resources, SignalState, SignalVerdict, Snapshot},
-    policy::{Mode, Policy, Role},
+    policy::{Mode, OnRival, Policy, Role},
     units::{Quantity, Replicas, Seconds},
 };
 
@@ -65,7 +65,7 @@ pub struct Decided<'a> {
     pub not_in_control: Option<(&'a str, &'a str)>,
     /// What else keeps it from shrinking, in words.
     pub bound: Option<&'a str>,
-    /// A remark on how the pods are told, in words.
+    /// Remarks on the target and its pods, in words.
     pub remark: Option<&'a str>,
 }
 
@@ -107,7 +107,8 @@ fn decided(status: &mut ScalingPolicyStatus, view: Decided<'_>, generation: Opti
     set(status, (ConditionType::Ready, ConditionStatus::True, "Decided", &ready), generation, now);
     let (holds, reason, message) = signals_fresh(snapshot, decision);
     set(status, (ConditionType::SignalsFresh, holds, &reason, &message), generation, now);
-    set(status, in_control(view), generation, now);
+    let rival = rival(view);
+    set(status, in_control(view, rival.as_deref()), generation, now);
     let bound = decision.explain.limited.as_deref().or(view.bound);
     let limited = match bound {
         Some(words) => (ConditionType::Limited, ConditionStatus::True, limited_reason(decision.reason), words),
@@ -195,16 +196,25 @@ fn signals_fresh(snapshot: &Snapshot, decision: &Decision) -> (ConditionStatus, 
     (ConditionStatus::True, "Fresh".into(), "every signal can be trusted".into())
 }
 
-fn in_control(view: Decided<'_>) -> Said<'_> {
+/// Who else keeps writing the count, and what is done about it.
+fn rival(view: Decided<'_>) -> Option<String> {
+    let done = match view.policy.on_rival {
+        OnRival::Floor => "not shrinking, growing if needed (spec.onRival: Floor)",
+        OnRival::Reassert => "written through (spec.onRival: Reassert)",
+    };
+    view.decision.explain.rival.as_ref().map(|rival| format!("{rival}: {done}"))
+}
+
+fn in_control<'a>(view: Decided<'a>, rival: Option<&'a str>) -> Said<'a> {
     let say = |status, reason, message| (ConditionType::InControl, status, reason, message);
-    match (view.policy.mode, view.not_in_control) {
-        (Mode::Recommend, _) => say(ConditionStatus::Unknown, "RecommendOnly", "mode is Recommend: nothing is written"),
-        (Mode::Paused, _) => say(ConditionStatus::Unknown, "Paused", "mode is Paused: nothing is written"),
-        (Mode::Auto, Some((reason, message))) => say(ConditionStatus::False, reason, message),
-        (Mode::Auto, None) if view.decision.reason == Reason::RivalWrites => {
-            say(ConditionStatus::False, "RivalWrites", &view.decision.message)
+    match (view.policy.mode, view.not_in_control, rival) {
+        (Mode::Recommend, ..) => {
+            say(ConditionStatus::Unknown, "RecommendOnly", "mode is Recommend: nothing is written")
         }
-        (Mode::Auto, None) => say(ConditionStatus::True, "InControl", "nobody else writes this workload"),
+        (Mode::Paused, ..) => say(ConditionStatus::Unknown, "Paused", "mode is Paused: nothing is written"),
+        (Mode::Auto, Some((reason, message)), _) => say(ConditionStatus::False, reason, message),
+        (Mode::Auto, None, Some(rival)) => say(ConditionStatus::False, "RivalWrites", rival),
+        (Mode::Auto, None, None) => say(ConditionStatus::True, "InControl", "nobody else writes this workload"),
     }
 }
 
@@ -248,9 +258,10 @@ pub enum Change {
 pub fn change(written: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> Change {
     let turned = |c: &Condition| {
         let old = written.conditions.iter().find(|o| o.type_ == c.type_);
-        // A condition that stays false for another cause says so at once; numbers in it are no other cause.
-        let other_cause =
-            |o: &Condition| c.status == "False" && c.type_ != "Limited" && words(&o.message) != words(&c.message);
+        // A condition that stays false for another cause says so at once, and so does a new remark on the target; numbers
+        // in it are no other cause.
+        let told = (c.status == "False" && c.type_ != "Limited") || c.type_ == ConditionType::Ready.as_str();
+        let other_cause = |o: &Condition| told && words(&o.message) != words(&c.message);
         old.is_none_or(|o| o.status != c.status || o.reason != c.reason || other_cause(o))
     };
     let counts = |s: &ScalingPolicyStatus| s.replicas.map(|r| (r.current, r.desired));

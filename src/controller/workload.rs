@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     checkpoint,
     context::Context,
-    guard::{Moves, Shrink, moves},
+    guard::{self, Moves, Shrink, moves},
     policies::{self, NotReady},
     report::Reporter,
     status::{Decided, View},
@@ -22,6 +22,7 @@ use crate::{
     observe::{
         kubernetes::{PodFacts, PolicyObject, TargetFacts},
         members::{Members, members},
+        rollout::{self, Rollout},
         snapshot::{Parts, Seen, assemble},
     },
     policy::{Mode, Policy, PolicyKey},
@@ -47,6 +48,8 @@ pub struct Workload {
     key: PolicyKey,
     compiled: Option<Compiled>,
     since: Option<Timestamp>,
+    /// Uid of the target that was decided for last.
+    target: Option<String>,
     memory: Memory,
     recalled: Recalled,
     seen: Seen,
@@ -84,6 +87,7 @@ enum Recalled {
 struct Look {
     target: TargetFacts,
     members: Members,
+    rollout: Rollout,
     snapshot: Snapshot,
     taken: Instant,
 }
@@ -97,6 +101,7 @@ impl Workload {
             key,
             compiled: None,
             since: None,
+            target: None,
             memory: Memory::new(),
             recalled: Recalled::default(),
             seen: Seen::default(),
@@ -139,14 +144,19 @@ impl Workload {
         }
         wishes.sources_changed |= context.known.set_policy(&self.key, Some(&policy));
         let look = self.look(context, &policy, wishes).await?;
-        self.recall(context, &policy, look.snapshot.at);
+        self.meet(context, &look);
+        self.recall(context, &policy, &look);
         let before = self.memory.clone();
         let started = Instant::now();
         let decision = decide(&look.snapshot, &policy, &mut self.memory, look.snapshot.at);
         context.metrics.observe_decision(started.elapsed());
         context.known.note_decided(&self.key, &look.snapshot.signals);
         let since = *self.since.get_or_insert(look.snapshot.at);
-        let moves = moves(&policy, &look.snapshot, &decision, look.target.object.no_shrink.as_deref(), since);
+        let target = guard::Target {
+            no_shrink: look.target.object.no_shrink.as_deref(),
+            stands: matches!(look.rollout, Rollout::Stands(_)),
+        };
+        let moves = moves(&policy, &look.snapshot, &decision, target, since);
         self.show(context, &policy, &look, &decision, || serde_json::to_value(&before).unwrap_or_default());
         if policy.mode == Mode::Auto {
             self.act(context, &policy, &look, &decision, &moves).await;
@@ -158,11 +168,31 @@ impl Workload {
         Ok(())
     }
 
+    /// Notes which object it is. Of one that was made anew under the name nothing is known but what its application is
+    /// like: the count of the old one is nothing to it.
+    fn meet(&mut self, context: &Context, look: &Look) {
+        let uid = &look.target.scale.uid;
+        if self.target.as_ref() == Some(uid) {
+            return;
+        }
+        if self.target.replace(uid.clone()).is_some() {
+            tracing::info!(policy = %self.key, "The target was made anew: what was decided for the old one is forgotten.");
+            self.memory = std::mem::take(&mut self.memory).of_another_object(look.snapshot.at);
+            self.attempts = Attempts::default();
+            self.refusals.clear();
+            self.since = None;
+            // A replay begins anew: its snapshots do not say what was forgotten.
+            context.board.restart_replay(&self.key);
+        }
+    }
+
     /// Calls back what is known of the past: what was written down, else what the metrics server has, once it is there.
-    fn recall(&mut self, context: &Context, policy: &Arc<Policy>, now: Timestamp) {
+    fn recall(&mut self, context: &Context, policy: &Arc<Policy>, look: &Look) {
+        let now = look.snapshot.at;
         match self.recalled {
             Recalled::Not => {
-                let kept = context.checkpoints.read(&self.key, self.uid(), &policy.target, now);
+                let of = checkpoint::Of { uid: self.uid(), target: &policy.target, object: &look.target.scale.uid };
+                let kept = context.checkpoints.read(&self.key, of, now);
                 let kept = kept.unwrap_or_else(|error| {
                     tracing::warn!(policy = %self.key, "What was remembered is lost: {error}.");
                     None
@@ -207,7 +237,9 @@ impl Workload {
             return;
         }
         self.recalled = Recalled::Done { kept: Some(now) };
-        if let Err(error) = context.checkpoints.write(&self.key, self.uid(), &policy.target, now, &self.memory) {
+        let object = self.target.as_deref().unwrap_or_default();
+        let of = checkpoint::Of { uid: self.uid(), target: &policy.target, object };
+        if let Err(error) = context.checkpoints.write(&self.key, of, now, &self.memory) {
             tracing::warn!(policy = %self.key, "What is remembered cannot be written down: {error}.");
         }
     }
@@ -261,17 +293,20 @@ impl Workload {
         context.cluster.write().claim_target(&uid, &self.key);
         let ready = found.pods.iter().filter(|p| p.counts()).map(|p| (p.name.clone(), p.ready())).collect();
         wishes.usage_unknown |= context.known.set_pods(&self.key, ready);
+        let now = context.clock.now();
+        let rollout = rollout::judge(&target.rollout, &found.pods, template_hash.as_deref(), now);
         let parts = Parts {
             target: &target,
             pods: &found.pods,
             template_hash: template_hash.as_deref(),
+            rollout: &rollout,
             room: &room,
             usage: &usage.value,
             usage_lag: usage.lag(),
             signals: &signals,
         };
-        let snapshot = assemble(parts, &mut self.seen, context.clock.now());
-        Ok(Look { target, members: found, snapshot, taken })
+        let snapshot = assemble(parts, &mut self.seen, now);
+        Ok(Look { target, members: found, rollout, snapshot, taken })
     }
 
     fn show(
@@ -422,17 +457,18 @@ impl Workload {
         decision: &Decision,
         moves: &Moves,
     ) {
-        let remark = look
-            .members
-            .by_selector_only
-            .then_some("its pods are told by labels alone, since no owner reference of theirs leads to it");
+        let told = "its pods are told by labels alone, since no owner reference of theirs leads to it";
+        let by_labels = look.members.by_selector_only.then(|| told.to_owned());
+        let remarks: Vec<String> =
+            by_labels.into_iter().chain(look.rollout.remark()).chain(look.target.remarks.iter().cloned()).collect();
+        let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
         let view = View::Decided(Decided {
             policy,
             snapshot: &look.snapshot,
             decision,
             not_in_control: self.refusals.values().next().map(|r| (r.reason, r.message.as_str())),
             bound: moves.bound.as_deref(),
-            remark,
+            remark: remark.as_deref(),
         });
         let gate = Gate { mode: policy.mode, seen: look.taken };
         self.reporter.report(context, object, view, gate).await;

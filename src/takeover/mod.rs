@@ -14,6 +14,7 @@
 //!   people made meanwhile;
 //! - left alone, it ends in owned, released, frozen or a refusal that says what a person has to do.
 
+mod git;
 mod hpa;
 mod keda;
 mod next;
@@ -26,6 +27,7 @@ mod vpa;
 
 use serde_json::Value;
 
+pub use git::Tool;
 pub use next::{licence, next};
 pub use refusal::{Reason, Refusal};
 pub use rival::{Kind, Rival, SETTLE};

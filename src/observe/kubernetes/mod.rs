@@ -4,6 +4,7 @@ pub mod index;
 pub mod objects;
 mod target;
 mod watch;
+mod writers;
 
 pub use index::{Index, Kind};
 pub use objects::{ContainerFacts, OomKill, PodFacts, PolicyObject, Qos, ReplicaSetFacts};
