@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// A rule by which the API server refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Denial {
-    /// No node could ever hold the pod (admission plugin `PodResizeValidator`, from 1.36).
+    /// The pod's node could never hold it, if it were alone there (admission plugin `PodResizeValidator`, from 1.36).
     NodeCapacity,
     /// A `ResourceQuota` of the namespace.
     Quota,
@@ -41,7 +41,7 @@ impl Denial {
             403 if ["usage per Container", "usage per Pod", "limit to request ratio per"].into_iter().any(says) => {
                 Some(Self::LimitRange)
             }
-            403 if says("node") && says("capacity") => Some(Self::NodeCapacity),
+            403 if says("enough allocatable resources") => Some(Self::NodeCapacity),
             422 if says("QOS Class") || says("QoS") => Some(Self::Qos),
             403 | 422 if says("without support for resize") || says("may not be resized") => Some(Self::Unsupported),
             _ => None,
@@ -52,7 +52,7 @@ impl Denial {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::NodeCapacity => "ResizeBeyondNodes",
+            Self::NodeCapacity => "ResizeBeyondNode",
             Self::Quota => "ResizeBeyondQuota",
             Self::LimitRange => "ResizeBeyondLimitRange",
             Self::Qos => "ResizeChangesQos",
@@ -65,7 +65,7 @@ impl Denial {
     #[must_use]
     pub const fn because(self) -> &'static str {
         match self {
-            Self::NodeCapacity => "no node could hold the pod",
+            Self::NodeCapacity => "the pod's node could never hold it",
             Self::Quota => "a quota of the namespace leaves no room for it",
             Self::LimitRange => "a limit range of the namespace does not allow it",
             Self::Qos => "it would change the pod's quality-of-service class",
@@ -78,7 +78,10 @@ impl Denial {
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
-            Self::NodeCapacity => "lower cpu.max or memory.max of spec.containers, or add larger nodes",
+            Self::NodeCapacity => {
+                "lower cpu.max or memory.max of spec.containers, or add larger nodes and let \
+                 spec.resize.strategy InPlaceOrRecreate evict such pods"
+            }
             Self::Quota => {
                 "raise the quota, or lower cpu.max or memory.max of spec.containers; asked again when more of it is left"
             }
@@ -89,10 +92,18 @@ impl Denial {
         }
     }
 
+    /// What the API server says, in the words that say most.
+    #[must_use]
+    pub fn cause<'a>(self, message: &'a str, details: Option<&'a StatusDetails>) -> &'a str {
+        let causes = details.map(|d| d.causes.as_slice()).unwrap_or_default();
+        let budget = causes.iter().find(|c| c.reason == "DisruptionBudget" && !c.message.is_empty());
+        budget.filter(|_| self == Self::DisruptionBudget).map_or(message, |c| c.message.as_str())
+    }
+
     /// Whether the same ask of another pod of the workload meets the same answer.
     #[must_use]
     pub const fn is_of_the_namespace(self) -> bool {
-        matches!(self, Self::NodeCapacity | Self::Quota | Self::LimitRange)
+        matches!(self, Self::Quota | Self::LimitRange)
     }
 }
 
@@ -128,7 +139,11 @@ mod tests {
                 "pods \"w\" is forbidden: cpu max limit to request ratio per Container is 2",
                 Some(Denial::LimitRange),
             ),
-            (403, "pods \"w\" is forbidden: node has not enough capacity", Some(Denial::NodeCapacity)),
+            (
+                403,
+                "pods \"w\" is forbidden: node didn't have enough allocatable resources: cpu, requested: 50200, allocatable: 32000",
+                Some(Denial::NodeCapacity),
+            ),
             (
                 422,
                 "Pod \"w\" is invalid: spec: Forbidden: Pod QOS Class may not change as a result of resizing",
@@ -150,5 +165,17 @@ mod tests {
         }
         assert_eq!(Denial::of(403, "no words", Some(&caused("NodeCapacity"))), Some(Denial::NodeCapacity));
         assert_eq!(Denial::of(429, "no words", Some(&caused("DisruptionBudget"))), Some(Denial::DisruptionBudget));
+        let both = "Pod \"w\" is invalid: [spec: Invalid value: \"BestEffort\": Pod QOS Class may not change as a result of \
+                    resizing, spec: Forbidden: Pod running on node without support for resize]";
+        assert_eq!(Denial::of(422, both, None), Some(Denial::Qos), "the class is what a person can change");
+    }
+
+    #[test]
+    fn a_budget_says_which_and_why() {
+        let words = "The disruption budget a needs 1 healthy pods and has 1 currently";
+        let causes = serde_json::json!({"causes": [{"reason": "DisruptionBudget", "message": words}]});
+        let details: StatusDetails = serde_json::from_value(causes).unwrap();
+        assert_eq!(Denial::DisruptionBudget.cause("no words", Some(&details)), words);
+        assert_eq!(Denial::DisruptionBudget.cause("words", None), "words");
     }
 }

@@ -234,6 +234,7 @@ fn stuck<'a>(
         let cause = match LeftAlone::of(pod) {
             Some(LeftAlone::Node) => Some(Cause::Node),
             Some(_) => None,
+            None if attempts.beyond_its_node(pod) => Some(Cause::Infeasible),
             // Another ask than the pending one is tried first.
             None if resize_of(pod, wanted, Restarts::Forbidden).is_some() => None,
             None => evictions::cause(pod, attempts.deferred_since(pod), patience, now),

@@ -81,11 +81,11 @@ impl Writer {
 pub(super) async fn answer<T>(_permit: Permit, request: impl Future<Output = Result<T, kube::Error>>) -> Answer<T> {
     match tokio::time::timeout(WRITE_TIMEOUT, request).await {
         Ok(Ok(value)) => Answer::Ok(value),
-        Ok(Err(kube::Error::Api(status))) => Answer::Status(
-            status.code,
-            status.message.clone(),
-            Denial::of(status.code, &status.message, status.details.as_ref()),
-        ),
+        Ok(Err(kube::Error::Api(status))) => {
+            let (message, details) = (status.message.as_str(), status.details.as_ref());
+            let denial = Denial::of(status.code, message, details);
+            Answer::Status(status.code, denial.map_or(message, |d| d.cause(message, details)).to_owned(), denial)
+        }
         Ok(Err(error)) => Answer::Unknown(root_cause(&error)),
         Err(_) => Answer::Unknown(format!("no answer within {} s", WRITE_TIMEOUT.as_secs())),
     }

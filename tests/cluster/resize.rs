@@ -197,15 +197,15 @@ async fn what_a_limit_range_refuses_is_said_and_not_asked_every_tick() {
 }
 
 #[tokio::test]
-async fn what_no_node_could_hold_is_said() {
+async fn what_the_node_could_never_hold_is_said() {
     let scene = Scene::new("beyond-nodes", Profile::Auto).await;
     let one = |name: &str| json!({"name": name, "image": "emulated", "resources": {"requests": {"cpu": "500m", "memory": "64Mi"}}});
     scene.deployment_with(Workload::default(), &json!({"spec": {"containers": [one(CONTAINER), one("side")]}})).await;
     let containers = json!([container(CONTAINER, "20"), container("side", "20")]);
     scene.policy(WEB, with(sizes("20"), json!({"containers": containers}))).await;
     let _arbiter = scene.arbiter("one", &[OFTEN]).await;
-    limited(&scene, 60, &["ResizeBeyondNodes", "add larger nodes"]).await;
-    holds_for("asked once", 10, async || asked(&scene), |asked| *asked == (1, 1)).await;
+    limited(&scene, 60, &["ResizeBeyondNode", "enough allocatable resources", "add larger nodes"]).await;
+    holds_for("asked once", 10, async || asked(&scene), |asked| *asked == (2, 2)).await;
 }
 
 /// Writes into a pod's status that its container was killed for want of memory, and waits to be started again or runs.
@@ -350,7 +350,7 @@ async fn pods_that_wait_for_room_too_long_are_evicted_one_at_a_time_and_a_budget
     let state = patient(&scene).await;
     let kept = format!("--state-dir={}", state.path().display());
     let arbiter = scene.arbiter("one", &[OFTEN, &kept]).await;
-    limited(&scene, 180, &["EvictionHeld", "disruption budget allows no eviction now"]).await;
+    limited(&scene, 180, &["EvictionHeld", "The disruption budget web needs 3 healthy pods"]).await;
     let names =
         |pods: &[Pod]| pods.iter().filter_map(|p| p.metadata.uid.clone()).collect::<std::collections::BTreeSet<_>>();
     assert_eq!(names(&scene.pods().await), names(&before), "evicted against the budget");

@@ -62,9 +62,9 @@ async fn a_pod_that_is_gone_or_another_is_left_alone() {
 
 #[tokio::test]
 async fn each_refusal_is_told_apart_says_what_to_do_and_is_asked_once() {
-    let beyond = "pods \"web-1\" is forbidden: resize exceeds what any node has";
+    let beyond = "pods \"web-1\" is forbidden: node didn't have enough allocatable resources: cpu";
     let mut node = failure(403, beyond).unwrap();
-    node.1["details"] = json!({"causes": [{"reason": "NodeCapacity", "message": "cpu"}]});
+    node.1["details"] = json!({"causes": [{"reason": "NodeCapacity"}]});
     let cases = [
         (
             failure(403, "pods \"web-1\" is forbidden: exceeded quota: compute, requested: requests.cpu=200m").unwrap(),

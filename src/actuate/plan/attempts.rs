@@ -184,6 +184,11 @@ impl Attempts {
         self.denied.iter().any(|d| d.uid.is_none())
     }
 
+    /// Whether the API server knows that the pod's node could never hold what was asked for.
+    pub(super) fn beyond_its_node(&self, pod: &PodFacts) -> bool {
+        self.denied.iter().any(|d| d.denial == Some(Denial::NodeCapacity) && d.uid.as_ref() == Some(&pod.uid))
+    }
+
     /// When an infeasible ask may be asked again.
     pub(super) fn asks_again(&self, pod: &PodFacts) -> Option<Timestamp> {
         let attempt = self.pods.get(&pod.uid);

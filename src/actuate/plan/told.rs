@@ -135,7 +135,11 @@ fn pending(
         } else {
             "more replicas carry what is missing".to_owned()
         };
-        said.push(("ResizeDeferred", format!("{n} of {all} pods have waited for room on their nodes for {oldest} (Deferred): the kubelet tries again by itself, and {then}")));
+        let words = format!(
+            "{n} of {all} pods have waited for room on their nodes for {oldest} (Deferred): the kubelet tries again by \
+             itself, and {then}"
+        );
+        said.push(("ResizeDeferred", words));
     }
     said
 }

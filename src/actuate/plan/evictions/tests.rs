@@ -143,6 +143,20 @@ fn nothing_is_evicted_where_the_next_pod_would_fare_no_better() {
 }
 
 #[test]
+fn what_the_api_server_knows_to_be_beyond_its_node_is_evicted_as_infeasible() {
+    let (policy, decided, in_use) = (recreate(ALL), decision(amounts(2.0, 512), NONE), in_use());
+    let small = PodFacts { node: Some("n1".into()), ..pod(amounts(1.0, 512), NONE) };
+    let mut attempts = Attempts::default();
+    let ask = plan(&[&small], wanted(&policy, &decided, &in_use), &attempts, &mut Evictions::default(), at(9)).resizes;
+    let evicted = |attempts: &Attempts| {
+        evicted_for(std::slice::from_ref(&small), &policy, &decided, attempts, &mut Evictions::default(), 9)
+    };
+    assert!(evicted(&attempts).is_empty(), "it is asked first");
+    attempts.refused(&ask[0], Some(Denial::NodeCapacity), "too small", None, at(9));
+    assert_eq!(evicted(&attempts)[0].cause, Cause::Infeasible);
+}
+
+#[test]
 fn nothing_is_evicted_while_nothing_may_shrink() {
     let (policy, decided, in_use) = (recreate(ALL), decision(amounts(2.0, 512), NONE), in_use());
     let one = refused(1, ResizeState::Infeasible);
