@@ -13,11 +13,14 @@ pub enum WriteKind {
     Status,
     /// An Event about a policy.
     Event,
+    /// The table of what new pods get. It has rows of several policies, each in mode Auto, and must be cleared when a
+    /// mode changes: so no one mode gates it.
+    PodSizes,
 }
 
 impl WriteKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Scale, Self::Resize, Self::Status, Self::Event];
+    pub const ALL: [Self; 5] = [Self::Scale, Self::Resize, Self::Status, Self::Event, Self::PodSizes];
 
     /// The word for it in a label.
     #[must_use]
@@ -27,6 +30,7 @@ impl WriteKind {
             Self::Resize => "resize",
             Self::Status => "status",
             Self::Event => "event",
+            Self::PodSizes => "pod_sizes",
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 use kube::runtime::events::Recorder;
 use tokio::time::Instant;
 
-use super::{backfill::Backfill, checkpoint::Checkpoints, events::Notices, policies::TargetKey};
+use super::{backfill::Backfill, checkpoint::Checkpoints, events::Notices, pod_sizes::Book, policies::TargetKey};
 use crate::{
     actuate::Writer,
     decide::{Reading, SignalState},
@@ -84,6 +84,8 @@ pub struct Known {
     pods: RwLock<BTreeMap<PolicyKey, BTreeMap<String, bool>>>,
     decided_on: Mutex<BTreeMap<PolicyKey, BTreeMap<String, f64>>>,
     owners: RwLock<Arc<BTreeMap<TargetKey, PolicyKey>>>,
+    /// What new pods get.
+    pub sizes: Book,
 }
 
 impl Default for Known {
@@ -95,6 +97,7 @@ impl Default for Known {
             pods: RwLock::default(),
             decided_on: Mutex::default(),
             owners: RwLock::default(),
+            sizes: Book::default(),
         }
     }
 }
@@ -154,6 +157,7 @@ impl Known {
     pub fn forget(&self, key: &PolicyKey) {
         self.set_policy(key, None);
         change(&self.pods, |pods| pods.remove(key));
+        self.sizes.forget(key);
         self.decided_on.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 

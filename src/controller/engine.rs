@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     context::Context,
     policies,
+    tables::Tables,
     workload::{Wishes, Workload},
 };
 use crate::{
@@ -55,6 +56,12 @@ enum Slot {
     Busy { again: bool },
 }
 
+/// The writer of tables: here, or in a task, and then whether it is needed once more.
+enum TableSlot {
+    Idle(Tables),
+    Busy { again: bool },
+}
+
 struct Done {
     workload: Box<Workload>,
     wishes: Wishes,
@@ -77,6 +84,8 @@ pub struct Engine {
     due: BTreeMap<PolicyKey, Instant>,
     running: JoinSet<Done>,
     refreshing: JoinSet<()>,
+    tables: TableSlot,
+    writing: JoinSet<Tables>,
     room: Arc<Semaphore>,
     pass: Option<Pass>,
     led: bool,
@@ -97,6 +106,8 @@ impl Engine {
             due: BTreeMap::new(),
             running: JoinSet::new(),
             refreshing: JoinSet::new(),
+            tables: TableSlot::Idle(Tables::default()),
+            writing: JoinSet::new(),
             room: Arc::new(Semaphore::new(CONCURRENCY)),
             pass: None,
             led: false,
@@ -125,11 +136,16 @@ impl Engine {
                 Some(key) = feeds.cluster.recv() => self.wake(key),
                 () = sleep_until(next_due) => self.run_due(),
                 Some(_) = self.refreshing.join_next() => self.decide_all(),
+                Some(written) = self.writing.join_next() => match written {
+                    Ok(tables) => self.tables_written(tables),
+                    Err(gone) => if let Ok(panic) = gone.try_into_panic() { std::panic::resume_unwind(panic) },
+                },
                 _ = ticks.tick() => self.full_tick(),
             }
         }
         self.running.abort_all();
         self.refreshing.abort_all();
+        self.writing.abort_all();
     }
 
     fn claim_changed(&mut self, claim: &Claim, ticks: &mut tokio::time::Interval) {
@@ -202,6 +218,7 @@ impl Engine {
             }
         }
         self.end_pass();
+        self.sync_tables();
     }
 
     fn wake(&mut self, key: PolicyKey) {
@@ -220,6 +237,30 @@ impl Engine {
         for key in due {
             self.due.remove(&key);
             self.start(&key);
+        }
+        self.sync_tables();
+    }
+
+    /// Has tables of new pods' sizes written, once all of a full tick have been decided.
+    fn sync_tables(&mut self) {
+        if self.pass.is_some() {
+            return;
+        }
+        if let TableSlot::Idle(mut tables) = std::mem::replace(&mut self.tables, TableSlot::Busy { again: true }) {
+            self.tables = TableSlot::Busy { again: false };
+            let (context, scopes) = (Arc::clone(&self.context), self.scopes.clone());
+            self.writing.spawn(async move {
+                tables.sync(&context, &scopes).await;
+                tables
+            });
+        }
+    }
+
+    fn tables_written(&mut self, tables: Tables) {
+        let again = matches!(self.tables, TableSlot::Busy { again: true });
+        self.tables = TableSlot::Idle(tables);
+        if again {
+            self.sync_tables();
         }
     }
 
@@ -269,6 +310,7 @@ impl Engine {
         }
         self.finish_in_pass(&key);
         self.end_pass();
+        self.sync_tables();
     }
 
     fn finish_in_pass(&mut self, key: &PolicyKey) {

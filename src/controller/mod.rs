@@ -14,11 +14,13 @@ mod error;
 pub mod events;
 pub mod guard;
 pub mod lease;
+pub mod pod_sizes;
 pub mod policies;
 pub mod report;
 mod run;
 pub mod shutdown;
 pub mod status;
+pub mod tables;
 pub mod workload;
 
 pub use error::ControllerError;

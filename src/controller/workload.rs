@@ -12,6 +12,7 @@ use super::{
     checkpoint,
     context::Context,
     guard::{Moves, Shrink, moves},
+    pod_sizes::Noted,
     policies::{self, NotReady},
     report::Reporter,
     status::{Decided, View},
@@ -117,6 +118,9 @@ impl Workload {
         self.reporter.start(object, context.writer.leads());
         let outcome = self.try_tick(context, object, &mut wishes).await;
         if let Err(not_ready) = outcome {
+            if !not_ready.passing() {
+                context.known.sizes.clear(&self.key);
+            }
             self.not_ready(context, object, &not_ready).await;
         }
         wishes
@@ -147,6 +151,19 @@ impl Workload {
         context.known.note_decided(&self.key, &look.snapshot.signals);
         let since = *self.since.get_or_insert(look.snapshot.at);
         let moves = moves(&policy, &look.snapshot, &decision, look.target.object.no_shrink.as_deref(), since);
+        context.known.sizes.note(
+            context,
+            Noted {
+                policy: &policy,
+                generation: object.metadata.generation,
+                target: &look.target.scale.uid,
+                template: &look.target.object.template,
+                snapshot: &look.snapshot,
+                decision: &decision,
+                moves: &moves,
+                ours: object.metadata.deletion_timestamp.is_none(),
+            },
+        );
         self.show(context, &policy, &look, &decision, || serde_json::to_value(&before).unwrap_or_default());
         if policy.mode == Mode::Auto {
             self.act(context, &policy, &look, &decision, &moves).await;
@@ -422,17 +439,21 @@ impl Workload {
         decision: &Decision,
         moves: &Moves,
     ) {
-        let remark = look
-            .members
-            .by_selector_only
-            .then_some("its pods are told by labels alone, since no owner reference of theirs leads to it");
+        let by_labels = "its pods are told by labels alone, since no owner reference of theirs leads to it";
+        let remark = context
+            .known
+            .sizes
+            .remark(&self.key)
+            .or_else(|| look.members.by_selector_only.then(|| by_labels.to_owned()));
+        let refused = self.refusals.values().next().map(|r| (r.reason, r.message.clone()));
+        let refused = refused.or_else(|| context.known.sizes.problem(&self.key));
         let view = View::Decided(Decided {
             policy,
             snapshot: &look.snapshot,
             decision,
-            not_in_control: self.refusals.values().next().map(|r| (r.reason, r.message.as_str())),
+            not_in_control: refused.as_ref().map(|(reason, message)| (*reason, message.as_str())),
             bound: moves.bound.as_deref(),
-            remark,
+            remark: remark.as_deref(),
         });
         let gate = Gate { mode: policy.mode, seen: look.taken };
         self.reporter.report(context, object, view, gate).await;

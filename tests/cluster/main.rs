@@ -10,6 +10,7 @@
 
 mod support;
 
+mod admission_cost;
 mod bad_input;
 mod crd;
 mod dashboards;
@@ -18,6 +19,8 @@ mod emulator_works;
 mod instances;
 mod load;
 mod measure;
+mod new_pods;
+mod one_owner;
 mod queue;
 mod restraint;
 mod signals;

@@ -6,6 +6,6 @@ mod target;
 mod watch;
 
 pub use index::{Index, Kind};
-pub use objects::{ContainerFacts, OomKill, PodFacts, PolicyObject, Qos, ReplicaSetFacts};
+pub use objects::{Bounds, ContainerFacts, OomKill, PerResource, PodFacts, PolicyObject, Qos, ReplicaSetFacts};
 pub use target::{ObjectFacts, ScaleFacts, TargetError, TargetFacts, Targets, TemplateContainer};
 pub use watch::{Cluster, Watches, start};

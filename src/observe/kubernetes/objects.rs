@@ -6,6 +6,8 @@
 //! Invariant: decoding never fails on content. A quantity that cannot be read is absent, a policy's spec is kept as
 //! it came, and one odd object never stalls the watch of the others.
 
+mod bounds;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
@@ -22,6 +24,8 @@ use crate::{
     policy::PolicyKey,
     units::Quantity,
 };
+
+pub use bounds::{Bounds, PerResource};
 
 /// A list of resources as the API writes it; a number instead of a text is read as well.
 type ResourceList = BTreeMap<String, Value>;
@@ -74,6 +78,7 @@ watched!(
     /// A replica set, as watched: a link of the owner chain.
     ReplicaSetObject, NamespaceResourceScope, "apps", "v1", "ReplicaSet", "replicasets" {
         spec: ReplicaSetSpec,
+        status: ReplicaSetStatus,
     }
 );
 watched!(
@@ -161,6 +166,7 @@ struct PodCondition {
     type_: String,
     status: String,
     reason: Option<String>,
+    message: Option<String>,
     last_transition_time: Option<Timestamp>,
 }
 
@@ -183,6 +189,12 @@ struct ReplicaSetSpec {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+struct ReplicaSetStatus {
+    conditions: Vec<PodCondition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 struct NodeStatus {
     allocatable: ResourceList,
 }
@@ -190,6 +202,7 @@ struct NodeStatus {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct QuotaSpec {
+    hard: ResourceList,
     scopes: Vec<String>,
     scope_selector: Option<Value>,
 }
@@ -208,12 +221,14 @@ struct LimitRangeSpec {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct LimitRangeItem {
     #[serde(rename = "type")]
     type_: String,
     min: ResourceList,
     max: ResourceList,
+    default: ResourceList,
+    max_limit_request_ratio: ResourceList,
 }
 
 /// A pod, as kept.
@@ -313,6 +328,8 @@ pub struct ReplicaSetFacts {
     pub created: Option<Timestamp>,
     /// Hash of its template.
     pub template_hash: Option<String>,
+    /// Why it can create no pods, in the words of the API server.
+    pub failure: Option<String>,
 }
 
 /// A resource quota, as kept: what it allows and what is used.
@@ -475,6 +492,12 @@ impl ReplicaSetObject {
                 .unwrap_or_default(),
             created: self.metadata.creation_timestamp.as_ref().map(|t| t.0),
             template_hash: self.metadata.labels.as_ref().and_then(|l| l.get("pod-template-hash")).cloned(),
+            failure: self
+                .status
+                .conditions
+                .into_iter()
+                .find(|c| c.type_ == "ReplicaFailure" && c.status == "True")
+                .map(|c| c.message.or(c.reason).unwrap_or_default()),
             namespace: self.metadata.namespace.unwrap_or_default(),
             name: self.metadata.name.unwrap_or_default(),
         }
