@@ -31,6 +31,9 @@ const PAUSE: SignedDuration = SignedDuration::from_hours(1);
 /// why they create none. One default tick.
 const MISSING: SignedDuration = SignedDuration::from_secs(15);
 
+/// In the place of a namespace: what keeps tables from being written in all of them.
+pub const EVERYWHERE: &str = "";
+
 /// Words by which a refused pod names its resources, or the policy of somebody who looks at them.
 const RESOURCE_WORDS: [&str; 6] = ["quota", "resources", "cpu", "memory", "limit", "denied"];
 
@@ -158,7 +161,8 @@ impl Book {
     pub fn problem(&self, key: &PolicyKey) -> Option<(&'static str, String)> {
         let pages = self.open();
         let wanted = pages.rows.get(key).is_some_and(Option::is_some);
-        pages.problems.get(&key.namespace).filter(|_| wanted).cloned()
+        let problem = pages.problems.get(&key.namespace).or_else(|| pages.problems.get(EVERYWHERE));
+        problem.filter(|_| wanted).cloned()
     }
 
     /// Notes why a table cannot be written, or that it can.

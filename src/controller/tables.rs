@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, time::Duration};
 use kube::{Api, api::ListParams};
 use tokio::time::Instant;
 
-use super::{context::Context, pod_sizes::Rows};
+use super::{
+    context::Context,
+    pod_sizes::{EVERYWHERE, Rows},
+};
 use crate::{
     actuate::{Gate, Table, WRITE_TIMEOUT, WriteError, WriteKind},
     api::{POD_SIZES_NAME, PodSizes},
@@ -16,8 +19,9 @@ use crate::{
     policy::Mode,
 };
 
-/// Least time between two writes of one table that only change sizes: a default tick.
-const APART: Duration = Duration::from_secs(15);
+/// Least time between two writes of one table that only change sizes: so that each full tick (15 s apart by default) may
+/// write, and what wakes single policies in between does not.
+const APART: Duration = Duration::from_secs(10);
 
 /// How often tables are read anew, in case that somebody edited or deleted one.
 const READ_AGAIN: Duration = Duration::from_mins(5);
@@ -112,29 +116,32 @@ impl Tables {
 
     /// Reads all tables.
     async fn read(&mut self, context: &Context, scopes: &[String]) {
+        let mut problem = None;
         let (readable, next) = match self.try_read(context, scopes).await {
             Ok(Some(found)) => {
                 context.known.sizes.set_found(found);
                 (true, READ_AGAIN)
             }
             Ok(None) => (false, UNSERVED),
-            Err(why) => {
+            Err((reason, why)) => {
                 // Before any policy is in mode Auto nothing is missed.
                 if context.known.sizes.wants_any() {
                     tracing::warn!("{why}; new pods are resized after they are created.");
                 } else {
                     tracing::debug!("{why}.");
                 }
+                problem = (reason == "Forbidden").then_some((reason, why));
                 // Rows that were written before stay known: they can still be taken back.
                 (self.readable, FORBIDDEN)
             }
         };
+        context.known.sizes.set_problem(EVERYWHERE, problem);
         self.readable = readable;
         self.read_next = Some(Instant::now() + next);
     }
 
     /// All tables by namespace; none: nobody would read them.
-    async fn try_read(&self, context: &Context, scopes: &[String]) -> Result<Option<BTreeMap<String, Table>>, String> {
+    async fn try_read(&self, context: &Context, scopes: &[String]) -> Result<Option<BTreeMap<String, Table>>, Unread> {
         let client = context.writer.client();
         let group = "admissionregistration.k8s.io/v1";
         let kinds = within("the list of admission kinds", client.list_api_group_resources(group)).await?;
@@ -155,16 +162,20 @@ impl Tables {
     }
 }
 
-async fn within<T>(what: &str, read: impl Future<Output = Result<T, kube::Error>>) -> Result<T, String> {
+/// Why something cannot be read: a word and a sentence.
+type Unread = (&'static str, String);
+
+async fn within<T>(what: &str, read: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Unread> {
     match tokio::time::timeout(WRITE_TIMEOUT, read).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
-            Err(format!("{what} cannot be read: grant the verb list on {what} to the controller"))
+            Err(("Forbidden", format!("{what} cannot be read: grant the verb list on {what} to the controller")))
         }
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(format!(
-            "{what} are not known to the API server: install the custom resource definitions (arbiter crds | kubectl apply -f -)"
-        )),
-        Ok(Err(error)) => Err(format!("{what} cannot be read: {}", root_cause(&error))),
-        Err(_) => Err(format!("{what} cannot be read: no answer within {} s", WRITE_TIMEOUT.as_secs())),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+            let install = "install the custom resource definitions (arbiter crds | kubectl apply -f -)";
+            Err(("Unknown", format!("{what} are not known to the API server: {install}")))
+        }
+        Ok(Err(error)) => Err(("Failed", format!("{what} cannot be read: {}", root_cause(&error)))),
+        Err(_) => Err(("Failed", format!("{what} cannot be read: no answer within {} s", WRITE_TIMEOUT.as_secs()))),
     }
 }

@@ -223,6 +223,9 @@ impl Index {
     fn forget_bounds(&mut self, kind: Kind, namespace: &str, name: &str) {
         if let Some(of_namespace) = self.bounds.get_mut(&(kind, namespace.to_owned())) {
             of_namespace.remove(name);
+            if of_namespace.is_empty() {
+                self.bounds.remove(&(kind, namespace.to_owned()));
+            }
         }
     }
 
