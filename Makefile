@@ -41,12 +41,17 @@ test-web: ## The page in headless Chromium (installs Debian's chromium when root
 test-cluster: ## A real etcd, API server, controller manager, scheduler, Prometheus and NATS
 	tests/cluster/build
 	$(CARGO) test --test recording
-	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure::
+	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure:: --skip admission_cost::
 
 .PHONY: measure
 measure: ## Reaction times and memory of the live controller, into simulations/results/live-latency.md
 	tests/cluster/build
 	tests/cluster/measure
+
+.PHONY: admission-cost
+admission-cost: ## What a pod's creation costs with 1,000 policies in its namespace, into simulations/results/admission.md
+	tests/cluster/build
+	tests/cluster/admission-cost
 
 TRACES ?= simulations/traces
 
@@ -63,10 +68,16 @@ bench: ## Time of one decision
 	$(CARGO) bench --bench decide
 
 .PHONY: crds
-crds: ## Regenerate what is generated: CRDs and the reference tables
-	$(CARGO) run --quiet --no-default-features -- crds > crds/autoscaling.arbiter.io_scalingpolicies.yaml
-	mkdir -p deploy/helm/arbiter/crds docs/reference
-	cp crds/autoscaling.arbiter.io_scalingpolicies.yaml deploy/helm/arbiter/crds/
+crds: ## Regenerate what is generated: CRDs, admission policies and the reference tables
+	mkdir -p deploy/helm/arbiter/crds deploy/helm/arbiter/files docs/reference
+	for plural in scalingpolicies podsizes; do \
+	  $(CARGO) run --quiet --no-default-features -- crds --only $$plural > crds/autoscaling.arbiter.io_$$plural.yaml; \
+	  cp crds/autoscaling.arbiter.io_$$plural.yaml deploy/helm/arbiter/crds/; \
+	done
+	for name in one-owner pod-sizes; do \
+	  $(CARGO) run --quiet --no-default-features -- crds --admission $$name > deploy/helm/arbiter/files/$$name.yaml; \
+	  cp deploy/helm/arbiter/files/$$name.yaml deploy/kustomize/components/$$name/; \
+	done
 	$(CARGO) run --quiet --no-default-features -- crds --docs > docs/reference/scalingpolicy.md
 
 .PHONY: deny

@@ -17,9 +17,45 @@ fn documents(path: &str) -> Vec<Value> {
 
 #[test]
 fn the_chart_carries_the_generated_definition() {
-    let name = "autoscaling.arbiter.io_scalingpolicies.yaml";
-    let (chart, generated) = (file(&format!("deploy/helm/arbiter/crds/{name}")), file(&format!("crds/{name}")));
-    assert_eq!(chart, generated, "run make crds");
+    for plural in arbiter::api::DEFINITIONS {
+        let name = format!("autoscaling.arbiter.io_{plural}.yaml");
+        let (chart, generated) = (file(&format!("deploy/helm/arbiter/crds/{name}")), file(&format!("crds/{name}")));
+        assert_eq!(chart, generated, "run make crds");
+    }
+}
+
+#[test]
+fn chart_kustomization_and_binary_have_the_same_admission_policies() {
+    for (name, text) in arbiter::api::ADMISSION {
+        for folder in ["deploy/helm/arbiter/files", &format!("deploy/kustomize/components/{name}")] {
+            assert_eq!(file(&format!("{folder}/{name}.yaml")), text, "{folder}: run make crds");
+        }
+        let objects: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+        assert_eq!(objects.len(), 2, "a policy and its binding");
+        assert_eq!(objects[0]["metadata"]["name"], objects[1]["spec"]["policyName"]);
+        // Whatever is wrong with arbiter or its objects, the cluster goes on as without it.
+        assert_eq!(objects[0]["spec"]["failurePolicy"], "Ignore");
+        assert_eq!(objects[1]["spec"]["paramRef"]["parameterNotFoundAction"], "Allow");
+    }
+}
+
+#[test]
+fn the_binary_prints_what_is_installed() {
+    let printed = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_arbiter")).arg("crds").args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&String::from_utf8(output.stdout).unwrap()).unwrap();
+        objects.iter().map(|o| format!("{} {}", o["kind"], o["metadata"]["name"]).replace('"', "")).collect::<Vec<_>>()
+    };
+    let group = "autoscaling.arbiter.io";
+    let definitions = ["scalingpolicies", "podsizes"].map(|p| format!("CustomResourceDefinition {p}.{group}"));
+    assert_eq!(printed(&[]), definitions);
+    assert_eq!(printed(&["--only", "podsizes"]), definitions[1..]);
+    let one_owner =
+        ["ValidatingAdmissionPolicy arbiter-one-owner", "ValidatingAdmissionPolicyBinding arbiter-one-owner"];
+    let pod_sizes = ["MutatingAdmissionPolicy arbiter-pod-sizes", "MutatingAdmissionPolicyBinding arbiter-pod-sizes"];
+    assert_eq!(printed(&["--admission"]), [one_owner, pod_sizes].concat());
+    assert_eq!(printed(&["--admission", "one-owner"]), one_owner);
 }
 
 #[test]
@@ -66,11 +102,15 @@ fn observe_writes_nothing_but_its_own_reports() {
 }
 
 #[test]
-fn auto_adds_scale_resize_eviction_and_takeover_and_nothing_else() {
-    const ADDED: [&str; 7] = [
+fn auto_adds_what_actuating_needs_and_nothing_else() {
+    const ADDED: [&str; 11] = [
         "/namespaces get",
         "/pods/eviction create",
         "/pods/resize patch",
+        "autoscaling.arbiter.io/podsizes create",
+        "autoscaling.arbiter.io/podsizes delete",
+        "autoscaling.arbiter.io/podsizes list",
+        "autoscaling.arbiter.io/podsizes update",
         "autoscaling.arbiter.io/scalingpolicies patch",
         "autoscaling.k8s.io/verticalpodautoscalers update",
         "autoscaling/horizontalpodautoscalers update",

@@ -18,11 +18,15 @@ pub enum WriteKind {
     Status,
     /// An Event about a policy.
     Event,
+    /// The table of what new pods get. It has rows of several policies, each in mode Auto, and must be cleared when a
+    /// mode changes: so no one mode gates it.
+    PodSizes,
 }
 
 impl WriteKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Scale, Self::Resize, Self::Evict, Self::Takeover, Self::Status, Self::Event];
+    pub const ALL: [Self; 7] =
+        [Self::Scale, Self::Resize, Self::Evict, Self::Takeover, Self::Status, Self::Event, Self::PodSizes];
 
     /// The word for it in a label.
     #[must_use]
@@ -34,6 +38,7 @@ impl WriteKind {
             Self::Evict => "evict",
             Self::Status => "status",
             Self::Event => "event",
+            Self::PodSizes => "pod_sizes",
         }
     }
 

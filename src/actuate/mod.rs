@@ -2,7 +2,8 @@
 //!
 //! Three writes touch a workload: the count through `/scale` ([`Writer::scale`]), the size of running pods through
 //! `pods/resize` ([`Writer::resize`]) and, where the policy says so, the eviction of a pod that cannot get its size in place
-//! ([`Writer::evict`]). Never the pod template, never a delete. How many pods are changed at once over the whole cluster is
+//! ([`Writer::evict`]). The size of new pods goes into a table of our own ([`Writer::pod_sizes`]), which an admission policy
+//! reads. Never the pod template, never a delete. How many pods are changed at once over the whole cluster is
 //! bounded ([`Blast`]). Beside them, other autoscalers are stood down and given back ([`Writer::rival`]). Each write passes
 //! the [`Fence`] first, goes out once (the client's own retries are off) and within a timeout that ends before anybody else
 //! can hold the lease.
@@ -14,7 +15,9 @@ mod denial;
 mod error;
 mod evict;
 mod fence;
+mod new_pods;
 mod plan;
+mod pod_sizes;
 mod resize;
 mod scale;
 mod takeover;
@@ -24,10 +27,12 @@ pub use blast::{Blast, Change, PODS_PER_TICK};
 pub use denial::Denial;
 pub use error::{RESULTS, Refusal, WriteError, WriteKind};
 pub use fence::{Bucket, Claim, Fence, Gate, Permit};
+pub use new_pods::{Asked, new_pods, sized_workload};
 pub use plan::{
     Attempts, Cause, Disruptions, Evictions, LeftAlone, Plan, PodEviction, PodResize, ResizeKind, Told, Undo, Waits,
     Wanted, plan, told,
 };
+pub use pod_sizes::Table;
 pub use scale::ScaleIntent;
 pub use writer::{WRITE_TIMEOUT, Writer, writing_client};
 

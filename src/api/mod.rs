@@ -16,6 +16,7 @@ mod containers;
 mod crd;
 pub mod docs;
 mod objective;
+mod pod_sizes;
 mod quantity;
 mod resize;
 mod schedules;
@@ -29,8 +30,12 @@ mod text;
 
 pub use behavior::{Behavior, DirectionRules, RateLimit, RateLimitType, SelectPolicy};
 pub use containers::{ContainerRule, Limits, SizeRange};
-pub use crd::{crd, crd_yaml};
+pub use crd::{ADMISSION, DEFINITIONS, crd, definition_yaml, pod_sizes_crd};
 pub use objective::{BacklogObjective, LatencyObjective, Objective, Preference, UtilizationObjective};
+pub use pod_sizes::{
+    NewContainer, POD_SIZES_BYTES, POD_SIZES_LABEL, POD_SIZES_NAME, PodSize, PodSizes, PodSizesSpec, SIZED_BY,
+    SizedKind, SizedWorkload,
+};
 pub use quantity::IntOrText;
 pub use resize::{Resize, ResizeStrategy};
 pub use schedules::Schedule;

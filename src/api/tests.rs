@@ -15,14 +15,19 @@ fn file(path: &str) -> String {
 
 #[test]
 fn what_is_generated_is_what_lies_in_the_tree() {
-    assert_eq!(file("crds/autoscaling.arbiter.io_scalingpolicies.yaml"), crd_yaml(), "run make crds");
+    for plural in DEFINITIONS {
+        let generated = definition_yaml(plural).expect("a definition");
+        assert_eq!(file(&format!("crds/autoscaling.arbiter.io_{plural}.yaml")), generated, "run make crds");
+    }
     assert_eq!(file("docs/reference/scalingpolicy.md"), docs::markdown(), "run make crds");
 }
 
 #[test]
 fn the_printed_definition_reads_back_as_the_definition() {
-    let read: Value = serde_saphyr::from_str(&crd_yaml()).expect("YAML");
-    assert_eq!(read, serde_json::to_value(crd()).expect("JSON"));
+    for (plural, definition) in [("scalingpolicies", crd()), ("podsizes", pod_sizes_crd())] {
+        let read: Value = serde_saphyr::from_str(&definition_yaml(plural).expect("a definition")).expect("YAML");
+        assert_eq!(read, serde_json::to_value(definition).expect("JSON"));
+    }
 }
 
 #[test]

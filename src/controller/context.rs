@@ -14,6 +14,7 @@ use super::{
     checkpoint::Checkpoints,
     custody::{Hands, Turnstile},
     events::Notices,
+    pod_sizes::Book,
     policies::TargetKey,
 };
 use crate::{
@@ -98,6 +99,8 @@ pub struct Known {
     pods: RwLock<BTreeMap<PolicyKey, BTreeMap<String, bool>>>,
     decided_on: Mutex<BTreeMap<PolicyKey, BTreeMap<String, f64>>>,
     owners: RwLock<Arc<BTreeMap<TargetKey, PolicyKey>>>,
+    /// What new pods get.
+    pub sizes: Book,
 }
 
 impl Default for Known {
@@ -109,6 +112,7 @@ impl Default for Known {
             pods: RwLock::default(),
             decided_on: Mutex::default(),
             owners: RwLock::default(),
+            sizes: Book::default(),
         }
     }
 }
@@ -168,6 +172,7 @@ impl Known {
     pub fn forget(&self, key: &PolicyKey) {
         self.set_policy(key, None);
         change(&self.pods, |pods| pods.remove(key));
+        self.sizes.forget(key);
         self.decided_on.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 

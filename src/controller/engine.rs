@@ -20,6 +20,7 @@ use super::{
     context::Context,
     orphans::Orphans,
     policies,
+    tables::Tables,
     workload::{Wishes, Workload},
 };
 use crate::{
@@ -56,6 +57,12 @@ enum Slot {
     Busy { again: bool },
 }
 
+/// The writer of tables: here, or in a task, and then whether it is needed once more.
+enum TableSlot {
+    Idle(Tables),
+    Busy { again: bool },
+}
+
 struct Done {
     workload: Box<Workload>,
     wishes: Wishes,
@@ -79,6 +86,8 @@ pub struct Engine {
     running: JoinSet<Done>,
     refreshing: JoinSet<()>,
     orphans: Orphans,
+    tables: TableSlot,
+    writing: JoinSet<Tables>,
     room: Arc<Semaphore>,
     pass: Option<Pass>,
     led: bool,
@@ -100,6 +109,8 @@ impl Engine {
             running: JoinSet::new(),
             refreshing: JoinSet::new(),
             orphans: Orphans::default(),
+            tables: TableSlot::Idle(Tables::default()),
+            writing: JoinSet::new(),
             room: Arc::new(Semaphore::new(CONCURRENCY)),
             pass: None,
             led: false,
@@ -128,11 +139,16 @@ impl Engine {
                 Some(key) = feeds.cluster.recv() => self.wake(key),
                 () = sleep_until(next_due) => self.run_due(),
                 Some(_) = self.refreshing.join_next() => self.decide_all(),
+                Some(written) = self.writing.join_next() => match written {
+                    Ok(tables) => self.tables_written(tables),
+                    Err(gone) => if let Ok(panic) = gone.try_into_panic() { std::panic::resume_unwind(panic) },
+                },
                 _ = ticks.tick() => self.full_tick(),
             }
         }
         self.running.abort_all();
         self.refreshing.abort_all();
+        self.writing.abort_all();
     }
 
     fn claim_changed(&mut self, claim: &Claim, ticks: &mut tokio::time::Interval) {
@@ -207,6 +223,7 @@ impl Engine {
             }
         }
         self.end_pass();
+        self.sync_tables();
     }
 
     fn wake(&mut self, key: PolicyKey) {
@@ -225,6 +242,30 @@ impl Engine {
         for key in due {
             self.due.remove(&key);
             self.start(&key);
+        }
+        self.sync_tables();
+    }
+
+    /// Has tables of new pods' sizes written, once all of a full tick have been decided.
+    fn sync_tables(&mut self) {
+        if self.pass.is_some() {
+            return;
+        }
+        if let TableSlot::Idle(mut tables) = std::mem::replace(&mut self.tables, TableSlot::Busy { again: true }) {
+            self.tables = TableSlot::Busy { again: false };
+            let (context, scopes) = (Arc::clone(&self.context), self.scopes.clone());
+            self.writing.spawn(async move {
+                tables.sync(&context, &scopes).await;
+                tables
+            });
+        }
+    }
+
+    fn tables_written(&mut self, tables: Tables) {
+        let again = matches!(self.tables, TableSlot::Busy { again: true });
+        self.tables = TableSlot::Idle(tables);
+        if again {
+            self.sync_tables();
         }
     }
 
@@ -278,6 +319,7 @@ impl Engine {
         }
         self.finish_in_pass(&key);
         self.end_pass();
+        self.sync_tables();
     }
 
     fn finish_in_pass(&mut self, key: &PolicyKey) {

@@ -17,6 +17,7 @@ pub mod events;
 pub mod guard;
 pub mod lease;
 mod orphans;
+pub mod pod_sizes;
 pub mod policies;
 pub mod release;
 pub mod report;
@@ -24,6 +25,7 @@ pub mod resizes;
 mod run;
 pub mod shutdown;
 pub mod status;
+pub mod tables;
 pub mod workload;
 
 pub use error::ControllerError;

@@ -26,6 +26,12 @@ impl NotReady {
     pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self { reason: reason.into(), message: message.into() }
     }
+
+    /// Whether it may pass by itself: then what was decided before still holds.
+    #[must_use]
+    pub fn passing(&self) -> bool {
+        self.reason == "TargetUnreadable"
+    }
 }
 
 /// Reads and compiles a policy; all its problems are in one message.

@@ -13,6 +13,7 @@ use super::{
     context::Context,
     custody::{self, Aim, Custody, Wanted as Ownership},
     guard::{self, Moves, Shrink, moves},
+    pod_sizes::Noted,
     policies::{self, NotReady},
     report::Reporter,
     resizes::{Resizes, Task},
@@ -128,6 +129,9 @@ impl Workload {
         self.reporter.start(object, context.writer.leads());
         let outcome = self.try_tick(context, object, &mut wishes).await;
         if let Err(not_ready) = outcome {
+            if !not_ready.passing() {
+                context.known.sizes.clear(&self.key);
+            }
             self.not_ready(context, object, &not_ready).await;
         }
         wishes
@@ -168,6 +172,19 @@ impl Workload {
             stands: matches!(look.rollout, Rollout::Stands(_)),
         };
         let moves = moves(&policy, &look.snapshot, &decision, target, since).licensed(self.custody.licence);
+        if self.custody.known {
+            let noted = Noted {
+                policy: &policy,
+                generation: object.metadata.generation,
+                target: &look.target.scale.uid,
+                template: &look.target.object.template,
+                snapshot: &look.snapshot,
+                decision: &decision,
+                moves: &moves,
+                ours: self.custody.licence.sizes,
+            };
+            context.known.sizes.note(context, noted);
+        }
         self.show(context, &policy, &look, &decision, || serde_json::to_value(&before).unwrap_or_default());
         if policy.mode == Mode::Auto {
             self.act(context, &policy, &look, &decision, &moves).await;
@@ -477,14 +494,21 @@ impl Workload {
     ) {
         let told = "its pods are told by labels alone, since no owner reference of theirs leads to it";
         let by_labels = look.members.by_selector_only.then(|| told.to_owned());
-        let remarks: Vec<String> =
-            by_labels.into_iter().chain(look.rollout.remark()).chain(look.target.remarks.iter().cloned()).collect();
+        let remarks: Vec<String> = by_labels
+            .into_iter()
+            .chain(look.rollout.remark())
+            .chain(look.target.remarks.iter().cloned())
+            .chain(context.known.sizes.remark(&self.key))
+            .collect();
         let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
+        let unwritten = context.known.sizes.problem(&self.key);
+        let ownership = ownership(&self.custody, &self.refusals);
+        let obstacle = unwritten.as_ref().map(|(reason, message)| (*reason, message.as_str()));
         let view = View::Decided(Decided {
             policy,
             snapshot: &look.snapshot,
             decision,
-            ownership: ownership(&self.custody, &self.refusals),
+            ownership: status::Ownership { obstacle: ownership.obstacle.or(obstacle), ..ownership },
             bound: moves.bound.as_deref(),
             resizes: self.resizes.told(),
             remark: remark.as_deref(),

@@ -88,11 +88,12 @@ async fn the_auto_profile_adds_scale_resize_eviction_and_takeover_alone() {
 }
 
 /// What the chart renders, with the release's name and namespace that the kustomization has.
-fn charted(cluster: &Cluster, profile: &str) -> Vec<Value> {
+fn charted(cluster: &Cluster, profile: &str, more: &[&str]) -> Vec<Value> {
     let mut helm = cluster.program("helm");
     helm.args(["template", "arbiter"]).arg(root().join("deploy/helm/arbiter"));
     helm.args(["--namespace=arbiter-system", "--include-crds", "--kube-version=1.35.0"])
-        .arg(format!("--set=profile={profile}"));
+        .arg(format!("--set=profile={profile}"))
+        .args(more);
     let text = run(&mut helm, None).expect("helm template");
     serde_saphyr::from_multiple(&text).expect("rendered YAML")
 }
@@ -117,12 +118,31 @@ fn essence(objects: &[Value]) -> BTreeMap<String, Value> {
 #[tokio::test]
 async fn the_chart_and_the_kustomization_install_the_same() {
     let cluster = cluster().await;
-    for profile in ["observe", "auto"] {
-        let (chart, overlay) = (essence(&charted(cluster, profile)), essence(&rendered(cluster, profile)));
+    let newer = "--api-versions=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy";
+    let cases: [(&str, &[&str], &str); 4] = [
+        ("observe", &[], "observe"),
+        ("observe", &[newer], "observe"),
+        ("auto", &[], "auto"),
+        ("auto", &[newer], "auto-pod-sizes"),
+    ];
+    for (profile, more, overlay) in cases {
+        let (chart, overlay) = (essence(&charted(cluster, profile, more)), essence(&rendered(cluster, overlay)));
         let names = |objects: &BTreeMap<String, Value>| objects.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&chart), names(&overlay), "{profile}");
         for (name, object) in &chart {
             assert_eq!(object, &overlay[name], "{profile}: {name}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_value_of_the_chart_chooses_what_a_second_owner_meets() {
+    let cluster = cluster().await;
+    let bindings = |value: &str| -> Vec<Value> {
+        let objects = charted(cluster, "auto", &[&format!("--set=admission.secondOwner={value}")]);
+        objects.into_iter().filter(|o| o["kind"] == "ValidatingAdmissionPolicyBinding").collect()
+    };
+    assert_eq!(bindings("Warn")[0]["spec"]["validationActions"], json!(["Warn", "Audit"]));
+    assert_eq!(bindings("Deny")[0]["spec"]["validationActions"], json!(["Deny", "Audit"]));
+    assert_eq!(bindings("Allow"), Vec::<Value>::new());
 }

@@ -10,6 +10,7 @@
 
 mod support;
 
+mod admission_cost;
 mod bad_input;
 mod crd;
 mod dashboards;
@@ -19,6 +20,8 @@ mod instances;
 mod load;
 mod measure;
 mod neighbours;
+mod new_pods;
+mod one_owner;
 mod queue;
 mod resize;
 mod restraint;

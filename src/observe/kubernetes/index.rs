@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::objects::{
-    LimitRangeFacts, LimitRangeObject, NodeObject, PodFacts, PodObject, PolicyObject, QuotaFacts, QuotaObject,
+    Bounds, LimitRangeFacts, LimitRangeObject, NodeObject, PodFacts, PodObject, PolicyObject, QuotaFacts, QuotaObject,
     ReplicaSetFacts, ReplicaSetObject, tightest,
 };
 use super::rivals::{RivalKey, Rivals};
@@ -88,6 +88,7 @@ pub struct Index {
     nodes: BTreeMap<String, Resources>,
     quotas: ByName<QuotaFacts>,
     limit_ranges: ByName<LimitRangeFacts>,
+    bounds: BTreeMap<(Kind, String), BTreeMap<String, Bounds>>,
     synced: BTreeSet<(Kind, String)>,
     problems: BTreeMap<(Kind, String), String>,
     targets: BTreeMap<String, PolicyKey>,
@@ -168,6 +169,22 @@ impl Index {
             },
         );
         Room { quota: quotas.fold(None, tighter_quota), node, limit_range }
+    }
+
+    /// What a namespace asks of new pods.
+    #[must_use]
+    pub fn bounds(&self, namespace: &str) -> Bounds {
+        let node = self.nodes.values().copied().reduce(|a, b| tightest(a, b, Cores::max, Ord::max));
+        let of = |kind: Kind| self.bounds.get(&(kind, namespace.to_owned())).into_iter().flat_map(BTreeMap::values);
+        let bounds = of(Kind::LimitRanges).chain(of(Kind::Quotas)).fold(Bounds::default(), |a, b| a.and(*b));
+        Bounds { node: node.unwrap_or_default(), ..bounds }
+    }
+
+    /// Why a replica set of this owner can create no pods, in the words of the API server.
+    #[must_use]
+    pub fn failure(&self, owner: &str) -> Option<&str> {
+        let owned = self.replica_sets.values().filter(|r| r.owner.as_deref() == Some(owner));
+        owned.filter(|r| r.replicas > 0).find_map(|r| r.failure.as_deref())
     }
 
     /// Notes which policy owns a target, so that changes of its pods wake it.
@@ -270,6 +287,20 @@ impl Index {
         }
     }
 
+    fn forget_bounds(&mut self, kind: Kind, namespace: &str, name: &str) {
+        if let Some(of_namespace) = self.bounds.get_mut(&(kind, namespace.to_owned())) {
+            of_namespace.remove(name);
+            if of_namespace.is_empty() {
+                self.bounds.remove(&(kind, namespace.to_owned()));
+            }
+        }
+    }
+
+    fn names_of_bounds(&self, kind: Kind) -> Vec<(String, String)> {
+        let of_kind = self.bounds.iter().filter(|((k, _), _)| *k == kind);
+        of_kind.flat_map(|((_, ns), inner)| inner.keys().map(move |name| (ns.clone(), name.clone()))).collect()
+    }
+
     /// The policy whose target a pod or replica set of this owner belongs to.
     fn policy_of_owner(&self, owner: Option<&str>) -> Option<&PolicyKey> {
         let owner = owner?;
@@ -346,8 +377,11 @@ impl Watched for ReplicaSetObject {
         index.replica_set_uids.insert((facts.namespace.clone(), facts.name.clone()), uid.clone());
         let woken = index.policy_of_owner(facts.owner.as_deref()).cloned();
         let old = index.replica_sets.insert(uid, facts.clone());
-        // A change of the count, ours or somebody's: the decision is looked at again at once.
-        woken.filter(|_| old.is_some_and(|o| o.replicas != facts.replicas)).into_iter().collect()
+        // A change of the count, ours or somebody's, or pods that cannot be created: looked at again at once.
+        let changed = |o: ReplicaSetFacts| {
+            o.replicas != facts.replicas || (facts.failure.is_some() && o.failure != facts.failure)
+        };
+        woken.filter(|_| old.is_some_and(changed)).into_iter().collect()
     }
 
     fn forget(index: &mut Index, namespace: &str, name: &str) -> Vec<PolicyKey> {
@@ -423,6 +457,7 @@ impl Watched for QuotaObject {
     fn keep(self, index: &mut Index) -> Vec<PolicyKey> {
         let namespace = self.metadata.namespace.clone().unwrap_or_default();
         let name = self.metadata.name.clone().unwrap_or_default();
+        index.bounds.entry((Kind::Quotas, namespace.clone())).or_default().insert(name.clone(), self.bounds());
         match self.facts() {
             Some(facts) => drop(put(&mut index.quotas, namespace, name, facts)),
             None => drop(take(&mut index.quotas, &namespace, &name)),
@@ -432,11 +467,12 @@ impl Watched for QuotaObject {
 
     fn forget(index: &mut Index, namespace: &str, name: &str) -> Vec<PolicyKey> {
         take(&mut index.quotas, namespace, name);
+        index.forget_bounds(Kind::Quotas, namespace, name);
         Vec::new()
     }
 
     fn names(index: &Index) -> Vec<(String, String)> {
-        names_of(&index.quotas)
+        index.names_of_bounds(Kind::Quotas)
     }
 }
 
@@ -445,13 +481,17 @@ impl Watched for LimitRangeObject {
 
     fn keep(self, index: &mut Index) -> Vec<PolicyKey> {
         let facts = self.facts();
+        let bounds = self.bounds();
         let namespace = self.metadata.namespace.unwrap_or_default();
-        put(&mut index.limit_ranges, namespace, self.metadata.name.unwrap_or_default(), facts);
+        let name = self.metadata.name.unwrap_or_default();
+        index.bounds.entry((Kind::LimitRanges, namespace.clone())).or_default().insert(name.clone(), bounds);
+        put(&mut index.limit_ranges, namespace, name, facts);
         Vec::new()
     }
 
     fn forget(index: &mut Index, namespace: &str, name: &str) -> Vec<PolicyKey> {
         take(&mut index.limit_ranges, namespace, name);
+        index.forget_bounds(Kind::LimitRanges, namespace, name);
         Vec::new()
     }
 

@@ -6,6 +6,10 @@
 //! Invariant: decoding never fails on content. A quantity that cannot be read is absent, a policy's spec is kept as
 //! it came, and one odd object never stalls the watch of the others.
 
+mod bounds;
+
+mod room;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
@@ -23,6 +27,8 @@ use crate::{
     policy::PolicyKey,
     units::Quantity,
 };
+
+pub use bounds::{Bounds, PerResource};
 
 /// A list of resources as the API writes it; a number instead of a text is read as well.
 type ResourceList = BTreeMap<String, Value>;
@@ -75,6 +81,7 @@ watched!(
     /// A replica set, as watched: a link of the owner chain.
     ReplicaSetObject, NamespaceResourceScope, "apps", "v1", "ReplicaSet", "replicasets" {
         spec: ReplicaSetSpec,
+        status: ReplicaSetStatus,
     }
 );
 watched!(
@@ -172,6 +179,7 @@ pub(super) struct PodCondition {
     pub(super) type_: String,
     pub(super) status: String,
     pub(super) reason: Option<String>,
+    pub(super) message: Option<String>,
     pub(super) last_transition_time: Option<Timestamp>,
 }
 
@@ -194,6 +202,12 @@ struct ReplicaSetSpec {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+struct ReplicaSetStatus {
+    conditions: Vec<PodCondition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 struct NodeStatus {
     allocatable: ResourceList,
 }
@@ -201,6 +215,7 @@ struct NodeStatus {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct QuotaSpec {
+    hard: ResourceList,
     scopes: Vec<String>,
     scope_selector: Option<Value>,
 }
@@ -219,12 +234,14 @@ struct LimitRangeSpec {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct LimitRangeItem {
     #[serde(rename = "type")]
     type_: String,
     min: ResourceList,
     max: ResourceList,
+    default: ResourceList,
+    max_limit_request_ratio: ResourceList,
 }
 
 /// A pod, as kept.
@@ -341,6 +358,8 @@ pub struct ReplicaSetFacts {
     pub created: Option<Timestamp>,
     /// Hash of its template.
     pub template_hash: Option<String>,
+    /// Why it can create no pods, in the words of the API server.
+    pub failure: Option<String>,
 }
 
 /// A resource quota, as kept: what it allows and what is used.
@@ -492,7 +511,7 @@ impl PodFacts {
 }
 
 /// The hash of a template, among the labels that controllers put on what they make of it: Deployments, Argo Rollouts,
-/// and StatefulSets.
+/// and `StatefulSet`s.
 fn template_hash(labels: &BTreeMap<String, String>) -> Option<&str> {
     let known = ["pod-template-hash", "rollouts-pod-template-hash", "controller-revision-hash"];
     known.into_iter().find_map(|label| labels.get(label)).map(String::as_str)
@@ -512,6 +531,12 @@ impl ReplicaSetObject {
                 .unwrap_or_default(),
             created: self.metadata.creation_timestamp.as_ref().map(|t| t.0),
             template_hash: self.metadata.labels.as_ref().and_then(template_hash).map(str::to_owned),
+            failure: self
+                .status
+                .conditions
+                .into_iter()
+                .find(|c| c.type_ == "ReplicaFailure" && c.status == "True")
+                .map(|c| c.message.or(c.reason).unwrap_or_default()),
             namespace: self.metadata.namespace.unwrap_or_default(),
             name: self.metadata.name.unwrap_or_default(),
         }
@@ -523,43 +548,6 @@ impl NodeObject {
     #[must_use]
     pub fn allocatable(&self) -> Resources {
         resources(&self.status.allocatable)
-    }
-}
-
-impl QuotaObject {
-    /// What it leaves, when it counts every pod; a scoped quota counts some, and none here is known to be among them.
-    #[must_use]
-    pub fn facts(self) -> Option<QuotaFacts> {
-        if !self.spec.scopes.is_empty() || self.spec.scope_selector.is_some_and(|s| !s.is_null()) {
-            return None;
-        }
-        let left = |names: &[&str]| {
-            names.iter().find_map(|name| {
-                let hard = quantity(self.status.hard.get(*name)?)?;
-                let used = self.status.used.get(*name).and_then(quantity).map_or(0.0, Quantity::as_f64);
-                Some((hard.as_f64() - used).max(0.0))
-            })
-        };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates; never negative")]
-        let pods_left = left(&["pods", "count/pods"]).map(|n| n as u32);
-        let resources = Resources {
-            cpu_cores: left(&["requests.cpu", "cpu"]).map(crate::units::Cores),
-            memory_bytes: left(&["requests.memory", "memory"]).map(crate::units::Bytes::ceil_from),
-        };
-        Some(QuotaFacts { name: self.metadata.name.clone().unwrap_or_default(), left: resources, pods_left })
-    }
-}
-
-impl LimitRangeObject {
-    /// Its bounds of containers, all items taken together.
-    #[must_use]
-    pub fn facts(&self) -> LimitRangeFacts {
-        let mut facts = LimitRangeFacts::default();
-        for item in self.spec.limits.iter().filter(|i| i.type_ == "Container") {
-            facts.min = tightest(facts.min, resources(&item.min), crate::units::Cores::max, Ord::max);
-            facts.max = tightest(facts.max, resources(&item.max), crate::units::Cores::min, Ord::min);
-        }
-        facts
     }
 }
 

@@ -68,7 +68,7 @@ mod tests {
     fn the_next_sync_is_a_period_after_the_last() {
         let t0 = Instant::now();
         let seen = pulse(&[0, 15_020, 30_040], t0);
-        assert_eq!(seen.next(t0 + Duration::from_millis(40_060)), Some(Duration::from_millis(5_000)));
+        assert_eq!(seen.next(t0 + Duration::from_millis(40_060)), Some(Duration::from_secs(5)));
     }
 
     #[test]

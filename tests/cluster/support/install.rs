@@ -60,8 +60,8 @@ pub(crate) fn install(cluster: &Cluster) {
     apply(cluster, &rendered(cluster, "auto"));
     let second: Vec<Value> = rendered(cluster, "observe").into_iter().filter_map(elsewhere).collect();
     apply(cluster, &second);
-    let crd = "crd/scalingpolicies.autoscaling.arbiter.io";
-    cluster.kubectl(&["wait", "--for=condition=Established", crd, "--timeout=60s"], None);
+    let crds = ["crd/scalingpolicies.autoscaling.arbiter.io", "crd/podsizes.autoscaling.arbiter.io"];
+    cluster.kubectl(&[&["wait", "--for=condition=Established", "--timeout=60s"][..], &crds].concat(), None);
 }
 
 fn apply(cluster: &Cluster, objects: &[Value]) {

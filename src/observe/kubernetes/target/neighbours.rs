@@ -77,11 +77,10 @@ impl Targets {
             return Ok(plain);
         }
         match self.other(namespace, target, api, object).await {
-            Other::None => Ok(plain),
+            Other::None | Other::Source { replicas: 0, .. } => Ok(plain),
             Other::Primary { canary, name } => {
                 Err(TargetError::CanarySource { name: target.name.clone(), canary, primary: name })
             }
-            Other::Source { replicas: 0, .. } => Ok(plain),
             Other::Source { facts, .. } => {
                 let canary = object.canary.as_deref().unwrap_or_default();
                 Ok(RolloutFacts {
