@@ -4,12 +4,16 @@
 //! Invariant: it writes only while it holds the controller's lease, so that no controller takes over again what it gives
 //! back, unless it is told that there is no controller.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease};
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams},
 };
 use serde_json::json;
 use tokio::{
@@ -25,13 +29,14 @@ use super::{
     run::{cluster_config, connect},
 };
 use crate::{
-    actuate::{Bucket, Claim, FIELD_MANAGER, Fence, Writer, writing_client},
+    actuate::{Bucket, Claim, FIELD_MANAGER, Fence, Gate, Table, Writer, writing_client},
+    api::{POD_SIZES_NAME, PodSizes},
     observe::{
         clock::SystemClock,
         kubernetes::{Cluster, Targets, list_once},
         root_cause,
     },
-    policy::PolicyKey,
+    policy::{Mode, PolicyKey},
 };
 
 /// Looks at everything: what changed meanwhile is looked at again.
@@ -192,7 +197,54 @@ async fn passes(wanted: &Release, client: &Client, writer: &Writer) -> Result<Ve
             break;
         }
     }
+    let namespaces: BTreeSet<String> = all.iter().map(|released| released.policy.namespace.clone()).collect();
+    for namespace in namespaces {
+        let here = |released: &&mut Released| released.policy.namespace == namespace;
+        let names: BTreeSet<String> =
+            all.iter().filter(|r| r.policy.namespace == namespace).map(|r| r.policy.name.clone()).collect();
+        match clear_sizes(client, writer, &namespace, &names).await {
+            Ok(cleared) => {
+                for released in all.iter_mut().filter(here).filter(|r| cleared.contains(&r.policy.name)) {
+                    released.done.push("new pods get their template's size again".to_owned());
+                }
+            }
+            Err(why) => all.iter_mut().filter(here).for_each(|released| {
+                released.problem.get_or_insert_with(|| why.clone());
+            }),
+        }
+    }
     Ok(all)
+}
+
+/// Takes the rows of policies out of a namespace's table: nothing else would, since the API server has no clock. Answers with
+/// those that had one; the error is a sentence.
+async fn clear_sizes(
+    client: &Client,
+    writer: &Writer,
+    namespace: &str,
+    policies: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, String> {
+    let tables: Api<PodSizes> = Api::namespaced(client.clone(), namespace);
+    let found = match tables.list(&ListParams::default()).await {
+        Ok(list) => list.items.into_iter().find(|table| table.metadata.name.as_deref() == Some(POD_SIZES_NAME)),
+        // The kind is not installed.
+        Err(kube::Error::Api(status)) if status.code == 404 => None,
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            return Err(
+                "sizes of new pods cannot be taken back: grant the verbs list, update and delete on podsizes".into()
+            );
+        }
+        Err(error) => return Err(format!("podsizes cannot be read: {}", root_cause(&error))),
+    };
+    let Some(table) = found.map(Table::of) else { return Ok(BTreeSet::new()) };
+    let (gone, rows): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        table.rows.clone().into_iter().partition(|(_, row)| policies.contains(&row.policy));
+    if gone.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let gate = Gate { mode: Mode::Auto, seen: Instant::now() };
+    writer.pod_sizes(namespace, &table, &rows, gate).await.map_err(|error| error.to_string())?;
+    Ok(gone.into_values().map(|row| row.policy).collect())
 }
 
 /// Policies that exist, and those that left something.
