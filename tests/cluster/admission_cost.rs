@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use arbiter::api::{NewContainer, PodSize, PodSizesSpec, SizedKind, SizedWorkload};
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -46,10 +47,17 @@ fn pod(workload: &str, number: usize) -> Value {
     })
 }
 
-fn row(policy: &str) -> Value {
-    let container = json!({"cpu": "750m", "ownCpu": "100m", "memory": "300Mi", "ownMemory": "128Mi"});
-    let containers = json!({"app": container, "proxy": container});
-    json!({"policy": policy, "generation": 3, "templateHash": HASH, "memoryForOtherTemplates": true, "containers": containers})
+fn row(number: usize) -> (SizedWorkload, PodSize) {
+    let container =
+        || NewContainer { cpu: Some("750m".into()), memory: Some("300Mi".into()), ..NewContainer::default() };
+    let size = PodSize {
+        policy: name(number),
+        generation: 3,
+        template_hash: HASH.into(),
+        memory_for_other_templates: true,
+        containers: ["app", "proxy"].map(|name| (name.to_owned(), container())).into(),
+    };
+    ((SizedKind::Deployment, name(number)), size)
 }
 
 /// Policies with a decided size in their status.
@@ -123,11 +131,10 @@ async fn places() -> Vec<Place> {
     for rows in [1, 100, MANY] {
         let lab = Lab::new(&format!("cost-table-{rows}"), GROUP).await;
         // One of them is the pods' own.
-        let workloads: BTreeMap<String, Value> =
-            (0..rows).map(|n| (format!("Deployment/{}", name(n)), row(&name(n)))).collect();
+        let table: BTreeMap<_, _> = (0..rows).map(row).collect();
         let started = Instant::now();
-        lab.table(json!(workloads)).await;
-        let kilobytes = json!(workloads).to_string().len() / 1024;
+        lab.table(&table).await;
+        let kilobytes = PodSizesSpec::of(&table).deployments.len() / 1024;
         println!("a table of {rows} rows: {kilobytes} KiB, written in {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
         all.push(place(&format!("one table, {rows} rows"), lab, true));
     }

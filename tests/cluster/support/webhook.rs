@@ -122,6 +122,6 @@ async fn serve(mut stream: TlsStream<TcpStream>, change: Change) -> std::io::Res
 fn body(read: &[u8]) -> Option<&[u8]> {
     let head = read.windows(4).position(|w| w == b"\r\n\r\n")?;
     let text = std::str::from_utf8(&read[..head]).ok()?.to_lowercase();
-    let length = text.lines().find_map(|l| l.strip_prefix("content-length:"))?.trim().parse().ok()?;
+    let length = text.lines().find_map(|l| l.strip_prefix("content-length:"))?.trim().parse::<usize>().ok()?;
     read.get(head + 4..head + 4 + length)
 }
