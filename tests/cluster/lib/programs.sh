@@ -21,7 +21,7 @@ take_from_path() { # PROGRAM AT_LEAST
 }
 
 find_programs() {
-  local parts=(nats prometheus helm kubectl kwok)
+  local parts=(nats prometheus helm kubectl kwok peer-crds)
   [ "$way" != local ] || parts+=(control-plane)
   [ "$way $with_metrics_server" != "local yes" ] || parts+=(metrics-server)
   if has go; then
