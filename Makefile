@@ -41,12 +41,17 @@ test-web: ## The page in headless Chromium (installs Debian's chromium when root
 test-cluster: ## A real etcd, API server, controller manager, scheduler, Prometheus and NATS
 	tests/cluster/build
 	$(CARGO) test --test recording
-	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure::
+	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure:: --skip live::
 
 .PHONY: measure
 measure: ## Reaction times and memory of the live controller, into simulations/results/live-latency.md
 	tests/cluster/build
 	tests/cluster/measure
+
+.PHONY: live
+live: ## HPA, VPA and KEDA, then arbiter, then they again on one workload under one load (half an hour), into simulations/results/live
+	tests/cluster/build
+	tests/cluster/live-comparison
 
 TRACES ?= simulations/traces
 
