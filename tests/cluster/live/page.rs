@@ -34,6 +34,8 @@ pub(super) fn write(stories: &[Story], folder: Option<&Path>) {
 
 fn page(stories: &[Story]) -> Result<String, fmt::Error> {
     let mut out = include_str!("head.md").to_owned();
+    let seconds = stories.first().map_or(0.0, |story| story.phase);
+    writeln!(out, "A phase lasts {seconds:.0} s here.\n")?;
     for story in stories {
         let rivals = story.case.rivals();
         writeln!(out, "## {}\n\n![The course]({}.svg)\n", story.case.title(), story.case.key())?;
@@ -75,7 +77,7 @@ fn handover(story: &Story) -> Result<String, fmt::Error> {
     writeln!(out, "Takeover under load: {ran} replicas ran, {least} was the fewest until arbiter was in control.\n")?;
     writeln!(
         out,
-        "| seconds after the mode was written | stood down | its controller has heard | arbiter in control | without an owner | given back after `Recommend` | byte-equal |"
+        "| seconds after the mode was written | stood down | its controller has heard | arbiter in control of replicas and size | its side without an owner | given back after `Recommend` | byte-equal |"
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|")?;
     let seconds = |value: Option<f64>| value.map_or_else(|| "never".to_owned(), |s| format!("{s:.2}"));

@@ -24,13 +24,10 @@ pub(super) fn svg(story: &Story) -> String {
     let pain = Series { name: "late".into(), hue: Hue::Rival, join: Join::Line, points: minutes(pain) };
     let picture = Picture {
         title: story.case.title().into(),
-        words: format!(
-            "The dashed lines: arbiter is told to take over (mode Auto), and to give back (mode Recommend). {}",
-            story.case.rivals()
-        ),
+        words: "At (b) arbiter is told to take over (mode Auto), at (c) to give back (mode Recommend).".into(),
         below: "minutes".into(),
         panels: vec![
-            panel(story, "replicas", 110.0, replicas),
+            named(story, panel(story, "replicas", 110.0, replicas)),
             panel(story, "CPU request of a pod, mean, in millicores", 90.0, sizes),
             panel(story, "cores: work that arrives, requests of all pods, cores of the pods that work", 130.0, cores),
             panel(story, users, 90.0, vec![pain]),
@@ -57,6 +54,17 @@ fn late(story: &Story) -> Vec<(f64, f64)> {
         (last.at, if arrived > 0.0 { (last.late - first.late) / arrived * 100.0 } else { 0.0 })
     };
     story.rows.windows(LOOKS + 1).step_by(LOOKS / 5).map(share).collect()
+}
+
+/// The panel with the names of the phases.
+fn named(story: &Story, mut panel: Panel) -> Panel {
+    let rivals = story.case.rivals();
+    let names = [format!("(a) {rivals}"), "(b) arbiter".to_owned(), format!("(c) {rivals} again")];
+    for (index, name) in names.into_iter().enumerate() {
+        let points = vec![(index as f64 * story.phase / 60.0, 0.0)];
+        panel.series.push(Series { name, hue: Hue::Other, join: Join::Marks, points });
+    }
+    panel
 }
 
 /// A panel over the whole time, with the changes of hands.
