@@ -64,7 +64,8 @@ impl<'a> Owned<'a> {
             if quiet && owned { Ok(()) } else { Err(self.words(arbiter).await) }
         })
         .await;
-        assert!(!history.fell(), "replicas fell in the takeover: {:?}", history.counts());
+        let counts = history.counts();
+        assert!(counts.iter().all(|n| *n >= counts[0]), "fewer than ran: {counts:?}");
 
         let given = SystemClock.now();
         self.mode("Recommend").await;
@@ -78,8 +79,11 @@ impl<'a> Owned<'a> {
         })
         .await;
         for (kind, seen) in &self.rivals {
-            let read = Taken::read(*kind, seen, &self.policy, taken, given);
-            assert!(read.back.is_some(), "{read:?}");
+            let read = await_some("the watch", 10, || async {
+                let read = Taken::read(*kind, seen, &self.policy, taken, given);
+                read.back.map(|_| read).ok_or_else(|| format!("{read:?}"))
+            })
+            .await;
             // Sizes wait for a VPA, whose updater cannot say that it has heard; replicas do not.
             assert!(kind.sizes() || read.gap().is_some_and(|gap| gap <= GAP), "no owner for too long: {read:?}");
         }
