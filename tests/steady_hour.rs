@@ -3,7 +3,7 @@
 
 use arbiter::{
     api::ScalingPolicyStatus,
-    controller::status::{self, Decided, Pace, View},
+    controller::status::{self, Decided, Ownership, Pace, View},
     decide::{Decision, Memory, Snapshot, decide},
     policy::{Policy, compile},
     units::Cores,
@@ -84,8 +84,9 @@ fn writes(seed: u64) -> usize {
             policy: &policy,
             snapshot: &snapshot,
             decision: &decision,
-            not_in_control: None,
+            ownership: Ownership::ALONE,
             bound: None,
+            resizes: None,
             remark: None,
         };
         current = status::next(&current, View::Decided(view), Some(1), now);

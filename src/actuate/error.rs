@@ -1,5 +1,6 @@
 //! Why a write did not happen, or did not take.
 
+use super::Denial;
 use crate::units::Replicas;
 
 /// What is written.
@@ -9,6 +10,10 @@ pub enum WriteKind {
     Scale,
     /// The size of a running pod.
     Resize,
+    /// Another autoscaler, the finalizer of a policy, or a count that is handed back: a step of [`crate::takeover`].
+    Takeover,
+    /// The eviction of a pod that cannot get its size in place.
+    Evict,
     /// The status of a policy.
     Status,
     /// An Event about a policy.
@@ -17,7 +22,7 @@ pub enum WriteKind {
 
 impl WriteKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Scale, Self::Resize, Self::Status, Self::Event];
+    pub const ALL: [Self; 6] = [Self::Scale, Self::Resize, Self::Evict, Self::Takeover, Self::Status, Self::Event];
 
     /// The word for it in a label.
     #[must_use]
@@ -25,15 +30,17 @@ impl WriteKind {
         match self {
             Self::Scale => "scale",
             Self::Resize => "resize",
+            Self::Takeover => "takeover",
+            Self::Evict => "evict",
             Self::Status => "status",
             Self::Event => "event",
         }
     }
 
-    /// Whether it touches a workload: then the policy must be in mode Auto.
+    /// Whether it moves a workload: then the policy must be in mode Auto. Giving back happens in every other mode.
     #[must_use]
     pub const fn touches_workload(self) -> bool {
-        matches!(self, Self::Scale | Self::Resize)
+        matches!(self, Self::Scale | Self::Resize | Self::Evict)
     }
 }
 
@@ -99,6 +106,16 @@ pub enum WriteError {
         /// The resource with its subresource.
         resource: String,
     },
+    /// The API server refuses it by a rule of the cluster.
+    #[error("{what} was refused because {}: {cause}; {}", denial.because(), denial.remedy())]
+    Denied {
+        /// What was to be written.
+        what: String,
+        /// By which rule.
+        denial: Denial,
+        /// In the API server's words.
+        cause: String,
+    },
     /// The API server does not accept it.
     #[error("{what} was refused by the API server: {cause}")]
     Refused {
@@ -125,7 +142,7 @@ impl WriteError {
             Self::Dropped { .. } => "dropped",
             Self::Foreign { .. } | Self::Replaced { .. } => "foreign",
             Self::Conflict { .. } => "conflict",
-            Self::Forbidden { .. } | Self::Refused { .. } => "refused",
+            Self::Forbidden { .. } | Self::Denied { .. } | Self::Refused { .. } => "refused",
             Self::Failed { .. } => "failed",
         }
     }

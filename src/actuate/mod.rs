@@ -1,22 +1,33 @@
 //! I/O: Decisions as writes.
 //!
-//! Two writes touch a workload: the count through `/scale` ([`Writer::scale`]) and the size of running pods through
-//! `pods/resize` ([`Writer::resize`]). Never the pod template, never a delete, never an eviction. Each passes the
-//! [`Fence`] first, goes out once (the client's own retries are off) and within a timeout that ends before anybody else
+//! Three writes touch a workload: the count through `/scale` ([`Writer::scale`]), the size of running pods through
+//! `pods/resize` ([`Writer::resize`]) and, where the policy says so, the eviction of a pod that cannot get its size in place
+//! ([`Writer::evict`]). Never the pod template, never a delete. How many pods are changed at once over the whole cluster is
+//! bounded ([`Blast`]). Beside them, other autoscalers are stood down and given back ([`Writer::rival`]). Each write passes
+//! the [`Fence`] first, goes out once (the client's own retries are off) and within a timeout that ends before anybody else
 //! can hold the lease.
 //!
 //! Invariant: a request leaves only with a [`Permit`] in hand, and a permit is good for one request.
 
+mod blast;
+mod denial;
 mod error;
+mod evict;
 mod fence;
 mod plan;
 mod resize;
 mod scale;
+mod takeover;
 mod writer;
 
+pub use blast::{Blast, Change, PODS_PER_TICK};
+pub use denial::Denial;
 pub use error::{RESULTS, Refusal, WriteError, WriteKind};
 pub use fence::{Bucket, Claim, Fence, Gate, Permit};
-pub use plan::{Attempts, PodResize, Wanted, plan_resizes};
+pub use plan::{
+    Attempts, Cause, Disruptions, Evictions, LeftAlone, Plan, PodEviction, PodResize, ResizeKind, Told, Undo, Waits,
+    Wanted, plan, told,
+};
 pub use scale::ScaleIntent;
 pub use writer::{WRITE_TIMEOUT, Writer, writing_client};
 

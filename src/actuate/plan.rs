@@ -1,71 +1,57 @@
-//! Which running pods to resize, and to what: pure.
+//! Which running pods to resize and to what, which to evict, and which to leave alone: pure.
 //!
-//! A pod is left alone when the API server or the kubelet could not or should not do it: `BestEffort` pods, pods with
-//! `spec.resources` of their own, a change of the quality-of-service class, a limit that would vanish or appear, a
-//! resource whose change restarts the container, memory below what is in use. A pod whose resize is pending, or was
-//! refused, is not asked again every tick.
+//! | part | what it says |
+//! |---|---|
+//! | `eligible` | pods that nothing can resize |
+//! | `size` | the size that a pod is to have, as far as it may be moved |
+//! | `attempts` | what was asked and refused, and when it is asked again |
+//! | `evictions` | pods that cannot get larger where they are, and how many may be down at once |
+//! | `undo` | what was made smaller, went wrong, and is not done again |
+//! | `told` | what of all this people are told |
 //!
-//! Growth comes first, and is never held back by trims' budget or by a pod that is still being resized.
+//! Growth comes first, and is never held back by trims' budget or by a pod that is still being resized. What cannot be
+//! resized does not hold back the rest. All outcomes with what is done about them: docs/resize.md.
 
-use std::collections::{BTreeMap, VecDeque};
+mod attempts;
+mod eligible;
+mod evictions;
+mod size;
+mod told;
+mod undo;
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use attempts::{Attempts, Waits};
+pub use eligible::LeftAlone;
+pub use evictions::{Cause, Disruptions, Evictions, PodEviction};
+pub use told::{Told, told};
+pub use undo::Undo;
+
 use crate::{
     decide::{ContainerSize, Decision, ResizeState, Resources},
-    observe::kubernetes::{ContainerFacts, PodFacts, Qos},
-    policy::{Levers, Policy, ResizeStrategy},
-    units::{Bytes, Cores},
+    observe::kubernetes::PodFacts,
+    policy::{Policy, ResizeStrategy},
+    units::Bytes,
 };
+use size::{Restarts, Size, changed, exceeds, had, more, sizes};
 
 /// Resizes per policy and tick. Each is one request; the rest follow at the next tick, growth first.
 const PER_TICK: usize = 20;
 
-/// How long a pod whose node has no room, or whose resize was refused, is left before it is asked again. The kubelet
-/// itself retries what it deferred; a new question only puts it to the end of its queue.
-const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
-
 /// How young a pod is when [`ResizeStrategy::Initial`] may still size it.
 const INITIAL: SignedDuration = SignedDuration::from_mins(2);
 
-/// Span of the budget of trims.
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-
-/// What was tried on pods, by uid.
-#[derive(Clone, Debug, Default)]
-pub struct Attempts {
-    pods: BTreeMap<String, Attempt>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Attempt {
-    last: Option<(Timestamp, Vec<ContainerSize>)>,
-    refused: bool,
-    trims: VecDeque<Timestamp>,
-}
-
-impl Attempts {
-    /// Notes what was sent and whether it was taken.
-    pub fn note(&mut self, resize: &PodResize, taken: bool, now: Timestamp) {
-        let attempt = self.pods.entry(resize.uid.clone()).or_default();
-        attempt.last = Some((now, resize.containers.clone()));
-        attempt.refused = !taken;
-        if taken && resize.trim {
-            attempt.trims.push_back(now);
-        }
-        while attempt.trims.front().is_some_and(|t| now.duration_since(*t) > DAY) {
-            attempt.trims.pop_front();
-        }
-    }
-
-    /// Forgets pods that are gone.
-    pub fn retain(&mut self, lives: impl Fn(&str) -> bool) {
-        self.pods.retain(|uid, _| lives(uid));
-    }
-
-    fn of(&self, uid: &str) -> Option<&Attempt> {
-        self.pods.get(uid)
-    }
+/// What a resize does to a pod, against what the pod has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ResizeKind {
+    /// Something grows.
+    Grow,
+    /// Nothing changes: an ask that was not granted is taken back.
+    Withdraw,
+    /// Nothing grows and something shrinks: it counts against the budget of trims.
+    Trim,
 }
 
 /// A resize to send.
@@ -79,8 +65,18 @@ pub struct PodResize {
     pub uid: String,
     /// Containers with what changes in them; what does not is left out.
     pub containers: Vec<ContainerSize>,
-    /// Whether nothing grows: it counts against the budget of trims.
-    pub trim: bool,
+    /// What these containers have.
+    pub before: Vec<ContainerSize>,
+    /// Those among them that are sidecars: restartable init containers.
+    pub sidecars: Vec<String>,
+    /// What it does to the pod.
+    pub kind: ResizeKind,
+    /// Whether a container restarts for it.
+    pub restarts: bool,
+    /// Whether it asks for less of something than is pending.
+    pub relieves: bool,
+    /// Whether it gives more memory to a container that was killed for want of it.
+    pub killed: bool,
 }
 
 /// What pods are to have.
@@ -92,157 +88,194 @@ pub struct Wanted<'a> {
     pub decision: &'a Decision,
     /// Working set of the largest pod, by container; absent: not known.
     pub memory_in_use: &'a BTreeMap<String, Bytes>,
-    /// Whether sizes may become smaller.
+    /// Whether sizes may become smaller, and pods be taken down.
     pub may_shrink: bool,
+    /// `spec.replicas` of the target.
+    pub replicas: u32,
+    /// What the namespace's quota leaves.
+    pub quota_left: Option<Resources>,
 }
 
-/// The resizes of one tick, growth first, ready pods first, in the order of names.
+/// What is sent in one tick.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Resizes, growth first, pods that were killed and then ready ones first, in the order of names.
+    pub resizes: Vec<PodResize>,
+    /// Evictions.
+    pub evictions: Vec<PodEviction>,
+}
+
+/// Plans one tick.
 #[must_use]
-pub fn plan_resizes<'a>(
-    pods: impl Iterator<Item = &'a PodFacts>,
+pub fn plan(
+    pods: &[&PodFacts],
     wanted: Wanted<'_>,
     attempts: &Attempts,
+    evictions: &mut Evictions,
+    now: Timestamp,
+) -> Plan {
+    let mut down = Disruptions::of(&wanted.policy.resize, pods.iter().copied(), wanted.replicas);
+    let resizes = resizes(pods, wanted, attempts, &mut down, now);
+    let evictions = evict(pods, wanted, attempts, evictions, &mut down, now);
+    Plan { resizes, evictions }
+}
+
+fn resizes(
+    pods: &[&PodFacts],
+    wanted: Wanted<'_>,
+    attempts: &Attempts,
+    down: &mut Disruptions,
     now: Timestamp,
 ) -> Vec<PodResize> {
+    let initial = wanted.policy.resize.strategy == ResizeStrategy::Initial;
+    let trims = wanted.policy.resize.trims_per_pod_per_day;
+    let may = |pod: &PodFacts, resize: &PodResize| {
+        !attempts.stands_refused(resize, wanted.quota_left, now) && attempts.due(pod, resize, trims, now)
+    };
     let mut planned: Vec<_> = pods
-        .filter(|p| p.counts() && !p.pod_level_resources && p.qos != Qos::BestEffort)
-        .filter(|p| wanted.policy.resize.strategy != ResizeStrategy::Initial || young(p, now))
+        .iter()
+        .filter(|p| p.counts() && LeftAlone::of(p).is_none() && (!initial || young(p, now)))
         .filter_map(|pod| {
-            let resize = plan_pod(pod, wanted)?;
-            due(pod, &resize, attempts.of(&pod.uid), wanted.policy, now).then_some((resize.trim, !pod.ready(), resize))
+            let resize = resize_of(pod, wanted, Restarts::Allowed).or_else(|| take_back(pod, wanted, attempts, now))?;
+            Some((*pod, resize))
         })
         .collect();
-    planned.sort_by_key(|(trim, unready, _)| (*trim, *unready));
-    planned.into_iter().map(|(_, _, resize)| resize).take(PER_TICK).collect()
+    planned.sort_by_key(|(pod, resize)| (resize.kind, !resize.killed, !pod.ready()));
+    let mut due = Vec::new();
+    for (pod, resize) in planned {
+        if due.len() == PER_TICK {
+            break;
+        }
+        let allowed = !resize.restarts || (wanted.may_shrink && may(pod, &resize) && down.take(pod.ready()));
+        let resize = if allowed { Some(resize) } else { resize_of(pod, wanted, Restarts::Forbidden) };
+        due.extend(resize.filter(|resize| may(pod, resize)));
+    }
+    due
 }
 
 fn young(pod: &PodFacts, now: Timestamp) -> bool {
     pod.created.is_some_and(|c| now.duration_since(c) < INITIAL)
 }
 
-/// Whether this is the time to ask.
-fn due(pod: &PodFacts, resize: &PodResize, attempt: Option<&Attempt>, policy: &Policy, now: Timestamp) -> bool {
-    let since_last = attempt.and_then(|a| a.last.as_ref()).map(|(at, _)| now.duration_since(*at));
-    let waited = since_last.is_none_or(|d| d >= PATIENCE);
-    let stuck = matches!(pod.resize, ResizeState::Deferred | ResizeState::Infeasible | ResizeState::Error);
-    if (stuck || attempt.is_some_and(|a| a.refused)) && !waited {
-        return false;
-    }
-    if !resize.trim {
-        return true;
-    }
-    let spent = attempt.map_or(0, |a| a.trims.iter().filter(|t| now.duration_since(**t) < DAY).count());
-    pod.resize == ResizeState::None
-        && spent < usize::try_from(policy.resize.trims_per_pod_per_day).unwrap_or(usize::MAX)
+/// The resize that gives a pod its size, if it asks for another one now.
+fn resize_of(pod: &PodFacts, wanted: Wanted<'_>, restarts: Restarts) -> Option<PodResize> {
+    ask(pod, &sizes(pod, wanted, restarts)?)
 }
 
-fn plan_pod(pod: &PodFacts, wanted: Wanted<'_>) -> Option<PodResize> {
-    let sizes: Vec<_> = pod.containers.iter().map(|c| size_of(pod, c, wanted)).collect();
-    let changes: Vec<_> = pod
-        .containers
-        .iter()
-        .zip(&sizes)
-        .filter_map(|(c, (requests, limits))| {
-            let change = ContainerSize {
-                name: c.name.clone(),
-                requests: changed(c.requests, *requests),
-                limits: changed(c.limits, *limits),
-            };
-            (change.requests != Resources::default() || change.limits != Resources::default()).then_some(change)
-        })
-        .collect();
-    if changes.is_empty() || guaranteed(&sizes) != (pod.qos == Qos::Guaranteed) {
+/// What an infeasible resize asked for is taken back after a while, so that it can be asked again: the kubelet looks at it anew
+/// only when the pod asks for something else.
+fn take_back(pod: &PodFacts, wanted: Wanted<'_>, attempts: &Attempts, now: Timestamp) -> Option<PodResize> {
+    let due = pod.resize == ResizeState::Infeasible && attempts.asks_again(pod).is_some_and(|at| now >= at);
+    let evicted = wanted.policy.resize.strategy == ResizeStrategy::InPlaceOrRecreate;
+    if !due || evicted {
         return None;
     }
-    let trim = !pod.containers.iter().zip(&sizes).any(|(c, (requests, _))| grows(c.requests, *requests));
-    Some(PodResize {
+    let as_it_is: Vec<_> = pod.containers.iter().map(had).collect();
+    ask(pod, &as_it_is).filter(|resize| resize.kind == ResizeKind::Withdraw)
+}
+
+/// The resize that asks for these sizes; `None`: the pod asks for them already.
+fn ask(pod: &PodFacts, to: &[Size]) -> Option<PodResize> {
+    let mut resize = PodResize {
         namespace: pod.namespace.clone(),
         name: pod.name.clone(),
         uid: pod.uid.clone(),
-        containers: changes,
-        trim,
-    })
-}
-
-fn changed(from: Resources, to: Resources) -> Resources {
-    let cpu = |r: Resources| r.cpu_cores.map(Cores::millis_ceil);
-    Resources {
-        cpu_cores: to.cpu_cores.filter(|_| cpu(from) != cpu(to)),
-        memory_bytes: to.memory_bytes.filter(|_| from.memory_bytes != to.memory_bytes),
-    }
-}
-
-fn grows(from: Resources, to: Resources) -> bool {
-    let cpu = |r: Resources| r.cpu_cores.map(Cores::millis_ceil);
-    cpu(to) > cpu(from) || to.memory_bytes > from.memory_bytes
-}
-
-fn guaranteed(sizes: &[(Resources, Resources)]) -> bool {
-    let cpu = |r: Resources| r.cpu_cores.map(Cores::millis_ceil);
-    sizes.iter().all(|(requests, limits)| {
-        requests.memory_bytes.is_some()
-            && requests.memory_bytes == limits.memory_bytes
-            && cpu(*requests).is_some()
-            && cpu(*requests) == cpu(*limits)
-    })
-}
-
-/// Requests and limits that a container is to have; what may not move stays as it is.
-fn size_of(pod: &PodFacts, container: &ContainerFacts, wanted: Wanted<'_>) -> (Resources, Resources) {
-    let (mut requests, mut limits) = (container.requests, container.limits);
-    let Some(size) = wanted.decision.containers.iter().find(|c| c.name == container.name) else {
-        return (requests, limits);
+        containers: Vec::new(),
+        before: Vec::new(),
+        sidecars: Vec::new(),
+        kind: ResizeKind::Withdraw,
+        restarts: false,
+        relieves: false,
+        killed: false,
     };
-    let Levers { cpu, memory, .. } = wanted.policy.levers;
-    let fixed = pod.qos == Qos::Guaranteed;
-    if cpu && !container.restarts_on_cpu {
-        let boost = wanted.decision.boost.as_ref().filter(|_| pod.ready());
-        let boosted = boost.and_then(|b| b.containers.iter().find(|c| c.name == container.name)).map(|c| c.cpu_cores);
-        let target = size.requests.cpu_cores.map(|steady| boosted.map_or(steady, |b| b.max(steady)));
-        let limit = size.limits.cpu_cores.map(|l| target.map_or(l, |t| l.max(t)));
-        let room = Movable { may_shrink: wanted.may_shrink, fixed };
-        (requests.cpu_cores, limits.cpu_cores) =
-            room.moved((requests.cpu_cores, limits.cpu_cores), (target, limit), Cores::max, Cores::min);
-    }
-    if memory && !container.restarts_on_memory {
-        let target = size.requests.memory_bytes;
-        let in_use = wanted.memory_in_use.get(&container.name);
-        let fits = target.zip(in_use).is_some_and(|(target, used)| *used < target);
-        let room = Movable { may_shrink: wanted.may_shrink && fits, fixed };
-        (requests.memory_bytes, limits.memory_bytes) = room.moved(
-            (requests.memory_bytes, limits.memory_bytes),
-            (target, size.limits.memory_bytes),
-            Ord::max,
-            Ord::min,
-        );
-    }
-    (requests, limits)
-}
-
-#[derive(Clone, Copy)]
-struct Movable {
-    may_shrink: bool,
-    fixed: bool,
-}
-
-impl Movable {
-    /// Request and limit after the move: a limit neither appears nor vanishes, and the request stays within it.
-    fn moved<T: Copy + PartialOrd>(
-        self,
-        (request, limit): (Option<T>, Option<T>),
-        (to, to_limit): (Option<T>, Option<T>),
-        max: fn(T, T) -> T,
-        min: fn(T, T) -> T,
-    ) -> (Option<T>, Option<T>) {
-        let Some(mut to) = to else { return (request, limit) };
-        let mut new_limit = limit.map(|old| if self.fixed { to } else { to_limit.unwrap_or(old) });
-        if !self.may_shrink {
-            to = request.map_or(to, |old| max(to, old));
-            new_limit = limit.zip(new_limit).map(|(old, new)| max(old, new));
+    let (mut grows, mut shrinks) = (false, false);
+    for (container, to) in pod.containers.iter().zip(to) {
+        let had = had(container);
+        grows |= exceeds(to, &had);
+        shrinks |= exceeds(&had, to);
+        let requests = changed(container.requests, to.requests);
+        let limits = changed(container.limits, to.limits);
+        if requests == Resources::default() && limits == Resources::default() {
+            continue;
         }
-        let request = new_limit.map_or(to, |l| min(to, l));
-        (Some(request), new_limit)
+        let asked = Size { requests: container.requests, limits: container.limits, ..Size::default() };
+        resize.relieves |= exceeds(&asked, to);
+        resize.killed |= container.oom.is_some() && to.requests.memory_bytes > had.requests.memory_bytes;
+        resize.restarts |= to.restarts;
+        resize.sidecars.extend(container.sidecar.then(|| container.name.clone()));
+        let named = |requests, limits| ContainerSize { name: container.name.clone(), requests, limits };
+        resize.before.push(named(had.requests, had.limits));
+        resize.containers.push(named(requests, limits));
     }
+    resize.kind = match (grows, shrinks) {
+        (true, _) => ResizeKind::Grow,
+        (false, true) => ResizeKind::Trim,
+        (false, false) => ResizeKind::Withdraw,
+    };
+    (!resize.containers.is_empty()).then_some(resize)
+}
+
+/// Whether a pod has less of something set aside than it is to have.
+fn lacks(pod: &PodFacts, wanted: Wanted<'_>) -> bool {
+    let to = sizes(pod, wanted, Restarts::Forbidden);
+    to.is_some_and(|to| pod.containers.iter().zip(&to).any(|(c, to)| more(to.requests, had(c).requests)))
+}
+
+/// Pods that are to grow and cannot do so where they are, with the cause.
+fn stuck<'a>(
+    pods: &[&'a PodFacts],
+    wanted: Wanted<'_>,
+    attempts: &Attempts,
+    now: Timestamp,
+) -> Vec<(&'a PodFacts, Cause)> {
+    let patience = attempts.waits().patience();
+    let placed = pods.iter().copied().filter(|p| p.counts() && p.node.is_some());
+    let cause = |pod: &'a PodFacts| {
+        let cause = match LeftAlone::of(pod) {
+            Some(LeftAlone::Node) => Some(Cause::Node),
+            Some(_) => None,
+            // Another ask than the pending one is tried first.
+            None if resize_of(pod, wanted, Restarts::Forbidden).is_some() => None,
+            None => evictions::cause(pod, attempts.deferred_since(pod), patience, now),
+        };
+        cause.filter(|_| lacks(pod, wanted)).map(|cause| (pod, cause))
+    };
+    placed.filter_map(cause).collect()
+}
+
+fn evict(
+    pods: &[&PodFacts],
+    wanted: Wanted<'_>,
+    attempts: &Attempts,
+    evictions: &mut Evictions,
+    down: &mut Disruptions,
+    now: Timestamp,
+) -> Vec<PodEviction> {
+    let strategy = wanted.policy.resize.strategy == ResizeStrategy::InPlaceOrRecreate;
+    let stuck = if strategy { stuck(pods, wanted, attempts, now) } else { Vec::new() };
+    evictions.forget(!stuck.is_empty(), now);
+    // The next pod would meet what the namespace refuses as well.
+    if stuck.is_empty() || !wanted.may_shrink || attempts.refused_everywhere() {
+        return Vec::new();
+    }
+    let mut chosen = Vec::new();
+    // Those that are down already cost nothing.
+    let mut order: Vec<_> = stuck.iter().collect();
+    order.sort_by_key(|(pod, _)| pod.ready());
+    for (pod, cause) in order {
+        let more = chosen.iter().filter(|c: &&PodEviction| c.cause == *cause).count();
+        let may = evictions.may(&stuck, *cause, (wanted.replicas, more), now);
+        let may = may && !evictions.was_evicted(&pod.name, *cause);
+        if may && down.take(pod.ready()) {
+            chosen.push(PodEviction {
+                namespace: pod.namespace.clone(),
+                name: pod.name.clone(),
+                uid: pod.uid.clone(),
+                cause: *cause,
+            });
+        }
+    }
+    chosen
 }
 
 #[cfg(test)]

@@ -39,21 +39,22 @@ impl Writer {
 }
 
 fn body(resize: &PodResize) -> Value {
-    let containers: Vec<_> = resize
-        .containers
-        .iter()
-        .map(|c| {
-            let mut resources = Map::new();
-            for (field, amounts) in [("requests", c.requests), ("limits", c.limits)] {
-                let list = list(amounts);
-                if !list.is_empty() {
-                    resources.insert(field.to_owned(), Value::Object(list));
-                }
+    let mut spec = Map::new();
+    for container in &resize.containers {
+        let mut resources = Map::new();
+        for (field, amounts) in [("requests", container.requests), ("limits", container.limits)] {
+            let list = list(amounts);
+            if !list.is_empty() {
+                resources.insert(field.to_owned(), Value::Object(list));
             }
-            json!({"name": c.name, "resources": resources})
-        })
-        .collect();
-    json!({"metadata": {"uid": resize.uid}, "spec": {"containers": containers}})
+        }
+        let place = if resize.sidecars.contains(&container.name) { "initContainers" } else { "containers" };
+        let entry = json!({"name": container.name, "resources": resources});
+        if let Value::Array(list) = spec.entry(place).or_insert_with(|| json!([])) {
+            list.push(entry);
+        }
+    }
+    json!({"metadata": {"uid": resize.uid}, "spec": spec})
 }
 
 fn list(amounts: Resources) -> Map<String, Value> {
@@ -76,6 +77,7 @@ fn words(resize: &PodResize) -> String {
 mod tests {
     use super::*;
     use crate::{
+        actuate::ResizeKind,
         decide::ContainerSize,
         units::{Bytes, Cores},
     };
@@ -91,11 +93,18 @@ mod tests {
                 requests: Resources { cpu_cores: Some(Cores(1.2)), memory_bytes: None },
                 limits: Resources { cpu_cores: None, memory_bytes: Some(Bytes(256 << 20)) },
             }],
-            trim: false,
+            before: vec![],
+            sidecars: vec![],
+            kind: ResizeKind::Grow,
+            restarts: false,
+            relieves: false,
+            killed: false,
         };
         let expected = json!({"metadata": {"uid": "u"}, "spec": {"containers": [
             {"name": "app", "resources": {"requests": {"cpu": "1200m"}, "limits": {"memory": "256Mi"}}}]}});
         assert_eq!(body(&resize), expected);
         assert_eq!(words(&resize), "app cpu 1200m");
+        let sidecar = PodResize { sidecars: vec!["app".into()], ..resize };
+        assert!(body(&sidecar)["spec"]["initContainers"].is_array() && body(&sidecar)["spec"]["containers"].is_null());
     }
 }

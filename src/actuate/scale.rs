@@ -40,6 +40,8 @@ pub struct ScaleIntent<'a> {
     pub from: Replicas,
     /// Count that is wanted.
     pub to: Replicas,
+    /// [`WriteKind::Scale`] for a decision, [`WriteKind::Takeover`] for a count that is handed back.
+    pub kind: WriteKind,
 }
 
 impl ScaleIntent<'_> {
@@ -55,9 +57,8 @@ impl Writer {
         let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), intent.namespace, intent.resource);
         let resource = format!("{}/scale", intent.resource.plural);
         for _ in 0..TRIES {
-            let permit = self
-                .pass(WriteKind::Scale, gate)
-                .map_err(|refusal| WriteError::Dropped { what: what.clone(), refusal })?;
+            let permit =
+                self.pass(intent.kind, gate).map_err(|refusal| WriteError::Dropped { what: what.clone(), refusal })?;
             let read = tokio::time::timeout(super::WRITE_TIMEOUT, api.get_scale(intent.name)).await;
             let found = match read {
                 Ok(Ok(scale)) => scale,
@@ -78,8 +79,8 @@ impl Writer {
             }
             match answer(permit, api.replace_scale(intent.name, &options, &next)).await {
                 Answer::Ok(_) => return Ok(()),
-                Answer::Status(409, _) => tokio::time::sleep(PAUSE).await,
-                Answer::Status(code, cause) => return Err(refused(&what, "update", &resource, code, cause)),
+                Answer::Status(409, ..) => tokio::time::sleep(PAUSE).await,
+                Answer::Status(code, cause, _) => return Err(refused(&what, "update", &resource, code, cause)),
                 Answer::Unknown(cause) => return Err(WriteError::Failed { what, cause }),
             }
         }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use kube::{Client, Config};
 use tokio::time::Instant;
 
-use super::{Fence, Gate, Permit, Refusal, WriteError, WriteKind};
+use super::{Denial, Fence, Gate, Permit, Refusal, WriteError, WriteKind};
 use crate::observe::root_cause;
 
 /// How long one request may take. With the renew deadline it must stay below the lease duration (see [`super::Fence`]).
@@ -32,7 +32,7 @@ pub struct Writer {
 /// A request's answer, as far as a writer needs to tell them apart.
 pub(super) enum Answer<T> {
     Ok(T),
-    Status(u16, String),
+    Status(u16, String, Option<Denial>),
     Unknown(String),
 }
 
@@ -70,7 +70,8 @@ impl Writer {
     ) -> Result<T, WriteError> {
         match answer(permit, request).await {
             Answer::Ok(value) => Ok(value),
-            Answer::Status(code, cause) => Err(refused(what, verb, resource, code, cause)),
+            Answer::Status(_, cause, Some(denial)) => Err(WriteError::Denied { what: what.to_owned(), denial, cause }),
+            Answer::Status(code, cause, None) => Err(refused(what, verb, resource, code, cause)),
             Answer::Unknown(cause) => Err(WriteError::Failed { what: what.to_owned(), cause }),
         }
     }
@@ -80,19 +81,22 @@ impl Writer {
 pub(super) async fn answer<T>(_permit: Permit, request: impl Future<Output = Result<T, kube::Error>>) -> Answer<T> {
     match tokio::time::timeout(WRITE_TIMEOUT, request).await {
         Ok(Ok(value)) => Answer::Ok(value),
-        Ok(Err(kube::Error::Api(status))) => Answer::Status(status.code, status.message.clone()),
+        Ok(Err(kube::Error::Api(status))) => Answer::Status(
+            status.code,
+            status.message.clone(),
+            Denial::of(status.code, &status.message, status.details.as_ref()),
+        ),
         Ok(Err(error)) => Answer::Unknown(root_cause(&error)),
         Err(_) => Answer::Unknown(format!("no answer within {} s", WRITE_TIMEOUT.as_secs())),
     }
 }
 
-/// What an HTTP status means for a write. 403 is also how quotas and admission refuse, so the words decide.
+/// What an HTTP status means for a write that no rule of the cluster refused ([`Denial`]). 403 is also how admission
+/// refuses, so the words decide.
 pub(super) fn refused(what: &str, verb: &'static str, resource: &str, code: u16, cause: String) -> WriteError {
     let what = what.to_owned();
     match code {
-        403 if cause.contains("cannot ") && !cause.contains("exceeded quota") => {
-            WriteError::Forbidden { what, verb, resource: resource.to_owned() }
-        }
+        403 if cause.contains("cannot ") => WriteError::Forbidden { what, verb, resource: resource.to_owned() },
         409 => WriteError::Conflict { what, tries: 1 },
         429 | 500.. => WriteError::Failed { what, cause: format!("HTTP {code}, {cause}") },
         _ => WriteError::Refused { what, cause },

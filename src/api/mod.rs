@@ -38,7 +38,7 @@ pub use signals::{
     ExternalMetricSource, NatsJetStreamSource, OnAbsent, PrometheusHistogramSource, PrometheusSource, RabbitMqSource,
     RedisSource, RedisStream, Role, SecretRef, Signal,
 };
-pub use spec::{Lever, Mode, OnRival, Replicas, ScalingPolicy, ScalingPolicySpec, SignalLoss, TargetRef};
+pub use spec::{Lever, Mode, OnRival, Replicas, ScalingPolicy, ScalingPolicySpec, SignalLoss, Takeover, TargetRef};
 pub use status::{
     ContainerStatus, DecisionStatus, DesiredResources, DisplacedStatus, ReplicaStatus, ScalingPolicyStatus,
     SignalStatus,

@@ -21,13 +21,14 @@ pub enum ResizeStrategy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resize {
-    /// How: `InPlaceOnly` never evicts and never restarts, `InPlaceOrRecreate` replaces pods that cannot be resized in
-    /// place (not available yet), Initial sizes new pods only. Default: `InPlaceOnly`.
+    /// How: `InPlaceOnly` never evicts and never restarts, `InPlaceOrRecreate` evicts pods that cannot get larger in
+    /// place, Initial sizes new pods only. Default: `InPlaceOnly`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ResizeStrategy")]
     pub strategy: Option<ResizeStrategy>,
-    /// Pods that may be restarted or evicted at once for a resize, a number or a percentage; disruption budgets are
-    /// honoured besides. Only `InPlaceOrRecreate` restarts pods. Default: 10%.
+    /// Pods that may be restarted or evicted at once for a resize, a number or a percentage, at least one; pods that are not
+    /// ready count, and disruption budgets are honoured besides. Only `InPlaceOrRecreate` restarts pods. The only ready
+    /// pod is spared unless this is a number. Default: 10%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "quantity::count_or_percent")]
     pub max_unavailable: Option<IntOrText>,

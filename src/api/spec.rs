@@ -42,6 +42,16 @@ pub enum OnRival {
     Reassert,
 }
 
+/// What to do about an autoscaler that is kept in Git.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Takeover {
+    /// Stand nothing down that Git would put back.
+    #[default]
+    Careful,
+    /// Stand it down all the same.
+    Force,
+}
+
 /// Decides the replica count and the pod size of one workload together.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -165,6 +175,11 @@ pub struct ScalingPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "OnRival")]
     pub on_rival: Option<OnRival>,
+    /// What to do about another autoscaler of this workload that is kept in Git: Careful (say so and stand nothing down) or
+    /// Force (stand it down; Git must then leave these fields alone). Default: Careful.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Takeover")]
+    pub takeover: Option<Takeover>,
     /// Whether a `StatefulSet` whose claims are deleted with its pods (whenScaled: Delete) may shrink (not available
     /// yet). Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -22,6 +22,8 @@ mod progress;
 #[cfg(feature = "controller")]
 mod record;
 #[cfg(feature = "controller")]
+mod release;
+#[cfg(feature = "controller")]
 mod run;
 mod simulate;
 mod staged;
@@ -46,6 +48,9 @@ enum Command {
     /// Pull a workload's history from Prometheus, to be replayed by `arbiter simulate --recording`
     #[cfg(feature = "controller")]
     Record(record::Args),
+    /// Give back every autoscaler that was stood down, when the controller is gone
+    #[cfg(feature = "controller")]
+    Release(release::Args),
     /// Show why a live policy decided what it did
     #[cfg(feature = "controller")]
     Explain(explain::Args),
@@ -101,6 +106,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args),
         #[cfg(feature = "controller")]
         Command::Record(args) => record::run(args),
+        #[cfg(feature = "controller")]
+        Command::Release(args) => release::run(args),
         #[cfg(feature = "controller")]
         Command::Explain(args) => explain::run(args),
         Command::Import(args) => import::run(args),

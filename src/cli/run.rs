@@ -48,6 +48,10 @@ pub(super) struct Args {
     /// Time between ticks of all policies; what cannot wait wakes its policy in between
     #[arg(long, value_name = "DURATION", default_value = "15s", env = "ARBITER_TICK", value_parser = duration)]
     tick: Duration,
+    /// Pods that may be resized or evicted in a tick, over all policies: growth goes first, shrinking may use half of them,
+    /// evictions a twentieth
+    #[arg(long, value_name = "NUMBER", default_value_t = crate::actuate::PODS_PER_TICK, env = "ARBITER_PODS_PER_TICK", value_parser = clap::value_parser!(u32).range(1..))]
+    pods_per_tick: u32,
     /// Time between readings of signals; one that has risen by a fifth wakes its policy
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     signal_interval: Duration,
@@ -124,6 +128,7 @@ fn config(args: Args) -> Result<Config, Failure> {
         state_dir,
         usage_window,
         tick,
+        pods_per_tick,
         signal_interval,
         poll_interval,
         listen,
@@ -162,6 +167,7 @@ fn config(args: Args) -> Result<Config, Failure> {
         state_dir,
         usage_window: Seconds(usage_window.as_secs_f64()),
         tick,
+        pods_per_tick,
         signal_interval,
         poll_interval,
         listen,
@@ -189,7 +195,7 @@ pub(super) fn pairs(
     all.ok_or_else(|| Failure::Input(format!("{flag}: write it like \"{example}\"")))
 }
 
-fn default_identity() -> String {
+pub(super) fn default_identity() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|h| h.trim().to_owned());
     let host = host.filter(|h| !h.is_empty()).unwrap_or_else(|| "arbiter".into());
     format!("{host}-{}", std::process::id())

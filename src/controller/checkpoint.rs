@@ -11,6 +11,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::resizes::Kept;
 use crate::{
     decide::Memory,
     policy::{PolicyKey, Target},
@@ -34,6 +35,17 @@ struct Checkpoint {
     target: Target,
     at: Timestamp,
     memory: Memory,
+    #[serde(default)]
+    resizes: Kept,
+}
+
+/// What is remembered of a policy.
+#[derive(Debug, Default, PartialEq)]
+pub struct Remembered {
+    /// What was learned of its demand, unless that is old.
+    pub memory: Option<Memory>,
+    /// What its resizes taught; each lesson has its own end.
+    pub resizes: Kept,
 }
 
 impl Checkpoints {
@@ -54,24 +66,35 @@ impl Checkpoints {
     }
 
     /// What is remembered of a policy; the error is a sentence for the log.
-    pub fn read(&self, key: &PolicyKey, uid: &str, target: &Target, now: Timestamp) -> Result<Option<Memory>, String> {
-        let Some(path) = self.path(key) else { return Ok(None) };
+    pub fn read(&self, key: &PolicyKey, uid: &str, target: &Target, now: Timestamp) -> Result<Remembered, String> {
+        let Some(path) = self.path(key) else { return Ok(Remembered::default()) };
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Remembered::default()),
             Err(error) => return Err(format!("{}: cannot be read: {error}", path.display())),
         };
         let found: Checkpoint =
             serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
         let age = now.duration_since(found.at);
-        let same = found.uid == uid && found.target == *target;
-        Ok(Some(found.memory).filter(|_| same && age <= OLDEST && age > -OLDEST))
+        if found.uid != uid || found.target != *target {
+            return Ok(Remembered::default());
+        }
+        let memory = Some(found.memory).filter(|_| age <= OLDEST && age > -OLDEST);
+        Ok(Remembered { memory, resizes: found.resizes })
     }
 
     /// Writes down what is remembered of a policy.
-    pub fn write(&self, key: &PolicyKey, uid: &str, target: &Target, at: Timestamp, memory: &Memory) -> io::Result<()> {
+    pub fn write(
+        &self,
+        key: &PolicyKey,
+        uid: &str,
+        target: &Target,
+        at: Timestamp,
+        (memory, resizes): (&Memory, Kept),
+    ) -> io::Result<()> {
         let Some(path) = self.path(key) else { return Ok(()) };
-        let checkpoint = Checkpoint { uid: uid.to_owned(), target: target.clone(), at, memory: memory.clone() };
+        let checkpoint =
+            Checkpoint { uid: uid.to_owned(), target: target.clone(), at, memory: memory.clone(), resizes };
         let text = serde_json::to_vec(&checkpoint).map_err(io::Error::other)?;
         replace(&path, &text)
     }
@@ -102,12 +125,13 @@ mod tests {
     fn only_the_same_young_workload_is_remembered() {
         let directory = tempfile::tempdir().unwrap();
         let kept = Checkpoints::open(Some(directory.path().join("state"))).unwrap();
-        assert_eq!(kept.read(&key(), "1", &target("web"), AT), Ok(None));
-        kept.write(&key(), "1", &target("web"), AT, &Memory::new()).unwrap();
-        assert_eq!(kept.read(&key(), "1", &target("web"), AT), Ok(Some(Memory::new())));
-        assert_eq!(kept.read(&key(), "2", &target("web"), AT), Ok(None), "another object of the name");
-        assert_eq!(kept.read(&key(), "1", &target("api"), AT), Ok(None), "another target");
-        assert_eq!(kept.read(&key(), "1", &target("web"), AT + SignedDuration::from_hours(7)), Ok(None), "old");
+        let memory = |uid: &str, name: &str, at| kept.read(&key(), uid, &target(name), at).map(|found| found.memory);
+        assert_eq!(memory("1", "web", AT), Ok(None));
+        kept.write(&key(), "1", &target("web"), AT, (&Memory::new(), Kept::default())).unwrap();
+        assert_eq!(memory("1", "web", AT), Ok(Some(Memory::new())));
+        assert_eq!(memory("2", "web", AT), Ok(None), "another object of the name");
+        assert_eq!(memory("1", "api", AT), Ok(None), "another target");
+        assert_eq!(memory("1", "web", AT + SignedDuration::from_hours(7)), Ok(None), "old");
         let file = directory.path().join("state/shop.web.json");
         let text = fs::read_to_string(&file).unwrap();
         fs::write(&file, &text[..text.len() / 2]).unwrap();
@@ -116,14 +140,29 @@ mod tests {
     }
 
     #[test]
+    fn what_resizes_taught_outlives_what_demand_taught_and_older_files_have_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Checkpoints::open(Some(directory.path().to_owned())).unwrap();
+        let file = directory.path().join("shop.web.json");
+        let taught: Kept = serde_json::from_value(serde_json::json!({"waits": [60.0, 70.0, 80.0]})).unwrap();
+        kept.write(&key(), "1", &target("web"), AT, (&Memory::new(), taught.clone())).unwrap();
+        let old = kept.read(&key(), "1", &target("web"), AT + SignedDuration::from_hours(7)).unwrap();
+        assert_eq!((old.memory, old.resizes), (None, taught));
+        let mut text: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        text.as_object_mut().unwrap().remove("resizes");
+        fs::write(&file, text.to_string()).unwrap();
+        assert_eq!(kept.read(&key(), "1", &target("web"), AT).unwrap().resizes, Kept::default());
+    }
+
+    #[test]
     fn no_name_leaves_the_directory() {
         let directory = tempfile::tempdir().unwrap();
         let kept = Checkpoints::open(Some(directory.path().join("state"))).unwrap();
         let odd = PolicyKey { namespace: "../x".to_owned(), name: "y".to_owned() };
-        kept.write(&odd, "1", &target("web"), AT, &Memory::new()).unwrap();
+        kept.write(&odd, "1", &target("web"), AT, (&Memory::new(), Kept::default())).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         let none = Checkpoints::open(None).unwrap();
-        none.write(&key(), "1", &target("web"), AT, &Memory::new()).unwrap();
-        assert_eq!(none.read(&key(), "1", &target("web"), AT), Ok(None));
+        none.write(&key(), "1", &target("web"), AT, (&Memory::new(), Kept::default())).unwrap();
+        assert_eq!(none.read(&key(), "1", &target("web"), AT), Ok(Remembered::default()));
     }
 }

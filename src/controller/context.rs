@@ -6,16 +6,22 @@ use std::{
     time::Duration,
 };
 
-use kube::runtime::events::Recorder;
-use tokio::time::Instant;
+use kube::{Client, runtime::events::Recorder};
+use tokio::{sync::watch, time::Instant};
 
-use super::{backfill::Backfill, checkpoint::Checkpoints, events::Notices, policies::TargetKey};
+use super::{
+    backfill::Backfill,
+    checkpoint::Checkpoints,
+    custody::{Hands, Turnstile},
+    events::Notices,
+    policies::TargetKey,
+};
 use crate::{
-    actuate::Writer,
+    actuate::{Blast, Writer},
     decide::{Reading, SignalState},
     observe::{
         clock::Clock,
-        kubernetes::{Cluster, Targets},
+        kubernetes::{Cluster, Targets, Watches},
         signals::{ReadContext, Readings, SignalHub},
         usage::{PodId, UsageSource, UsageTable},
     },
@@ -49,6 +55,10 @@ impl<T> Read<T> {
 pub struct Context {
     /// The watched cluster.
     pub cluster: Cluster,
+    /// Raised when this instance begins to lead.
+    pub epoch: watch::Sender<u64>,
+    /// Reader of what is not watched.
+    pub client: Client,
     /// Reader of targets.
     pub targets: Targets,
     /// Reader of signals.
@@ -61,6 +71,10 @@ pub struct Context {
     pub checkpoints: Checkpoints,
     /// Sender of writes.
     pub writer: Writer,
+    /// Where takeovers wait.
+    pub turnstile: Turnstile,
+    /// How many pods may be changed at once.
+    pub blast: Mutex<Blast>,
     /// Publisher of Events; its client is the writer's.
     pub recorder: Recorder,
     /// Which Events were published lately.
@@ -197,6 +211,22 @@ impl Known {
 const RISE: f64 = 1.2;
 
 impl Context {
+    /// What a takeover needs.
+    pub const fn hands(&self) -> Hands<'_> {
+        Hands {
+            cluster: &self.cluster,
+            targets: &self.targets,
+            writer: &self.writer,
+            client: &self.client,
+            turnstile: &self.turnstile,
+        }
+    }
+
+    /// Has policies and autoscalers listed anew.
+    pub fn look_afresh(&self) {
+        Watches::look_afresh(&self.cluster, &self.epoch);
+    }
+
     /// Reads the usage of all known pods.
     pub async fn read_usage(&self) {
         let pods = self.known.pod_ids();

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     context::Context,
+    orphans::Orphans,
     policies,
     workload::{Wishes, Workload},
 };
@@ -77,6 +78,7 @@ pub struct Engine {
     due: BTreeMap<PolicyKey, Instant>,
     running: JoinSet<Done>,
     refreshing: JoinSet<()>,
+    orphans: Orphans,
     room: Arc<Semaphore>,
     pass: Option<Pass>,
     led: bool,
@@ -97,6 +99,7 @@ impl Engine {
             due: BTreeMap::new(),
             running: JoinSet::new(),
             refreshing: JoinSet::new(),
+            orphans: Orphans::default(),
             room: Arc::new(Semaphore::new(CONCURRENCY)),
             pass: None,
             led: false,
@@ -140,6 +143,7 @@ impl Engine {
             self.led = leads;
             self.context.sync_direct_sources();
             if leads {
+                self.context.look_afresh();
                 ticks.reset_immediately();
             }
         }
@@ -189,6 +193,7 @@ impl Engine {
 
     /// Decides for every policy that exists, and forgets the others.
     fn decide_all(&mut self) {
+        self.orphans.sweep(&self.context);
         let keys: BTreeSet<_> = self.context.cluster.read().policies().iter().map(|p| p.key()).collect();
         let gone: Vec<_> = self.slots.keys().filter(|k| !keys.contains(*k)).cloned().collect();
         for key in gone {
@@ -263,6 +268,10 @@ impl Engine {
         }
         if done.wishes.sources_changed {
             self.context.sync_direct_sources();
+        }
+        if let Some(again) = done.wishes.again {
+            let due = self.due.entry(key.clone()).or_insert(again);
+            *due = again.min(*due);
         }
         if done.wishes.usage_unknown {
             ticks.reset_after(SOON);

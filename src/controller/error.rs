@@ -31,6 +31,9 @@ pub enum ControllerError {
         /// Why.
         cause: String,
     },
+    /// Something in the cluster is not as a command needs it; the whole sentence.
+    #[error("{0}")]
+    Cluster(String),
     /// A port cannot be had.
     #[error("cannot listen on {address} ({cause}): choose another address with {flag}")]
     Listen {
@@ -65,6 +68,7 @@ impl ControllerError {
             Self::Kubeconfig { .. } => "kubeconfig",
             Self::Unreachable { .. } => "unreachable",
             Self::Refused { .. } => "refused",
+            Self::Cluster(_) => "cluster",
             Self::Listen { .. } => "listen",
             Self::StateDir { .. } => "state_dir",
             Self::Source(_) => "source",

@@ -3,13 +3,14 @@
 //! `decide` already holds what must be held; what is known only here is added (volumes that a shrink would delete, a
 //! process that has just started), and what must never happen is forbidden once more.
 //!
-//! Invariant: growth always passes.
+//! Invariant: growth always passes, but for what is another autoscaler's to move ([`Moves::licensed`]).
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     decide::{Decision, Reason, Snapshot},
     policy::Policy,
+    takeover::Sides,
     units::Replicas,
 };
 
@@ -35,6 +36,18 @@ pub enum Shrink {
     Allowed,
     /// Growth only.
     Forbidden,
+}
+
+impl Moves {
+    /// What is left of it where only some of the workload is ours.
+    #[must_use]
+    pub fn licensed(self, licence: Sides) -> Self {
+        Self {
+            replicas: self.replicas.filter(|_| licence.replicas),
+            sizes: self.sizes.filter(|_| licence.sizes),
+            bound: self.bound,
+        }
+    }
 }
 
 /// Looks at a decision once more. `no_shrink` is what the target itself forbids; `since` is when this process first

@@ -75,6 +75,12 @@ pub fn owners(objects: &[Arc<PolicyObject>]) -> BTreeMap<TargetKey, PolicyKey> {
     first.into_iter().map(|(target, (_, key))| (target, key)).collect()
 }
 
+/// Why nothing is decided for a policy that is on its way out.
+#[must_use]
+pub fn deleting() -> NotReady {
+    NotReady::new("Deleting", "it is being deleted: what was stood down for it is given back first")
+}
+
 /// The refusal of a policy whose target another one owns.
 #[must_use]
 pub fn taken(target: &TargetKey, owner: &PolicyKey) -> NotReady {

@@ -24,12 +24,13 @@ use super::{
     backfill::{self, Backfill},
     checkpoint::Checkpoints,
     context::{Context, Known},
+    custody::Turnstile,
     engine::{Engine, Feeds},
     events::Notices,
     lease, shutdown,
 };
 use crate::{
-    actuate::{Bucket, Claim, FIELD_MANAGER, Fence, Writer, writing_client},
+    actuate::{Blast, Bucket, Claim, FIELD_MANAGER, Fence, Writer, writing_client},
     observe::{
         clock::{Clock, SystemClock},
         kubernetes::{self, Targets},
@@ -70,6 +71,8 @@ pub struct Config {
     pub usage_window: Seconds,
     /// Time between ticks.
     pub tick: Duration,
+    /// Pods that may be resized or evicted in a tick, over all policies.
+    pub pods_per_tick: u32,
     /// Time between readings of signals, between ticks.
     pub signal_interval: Duration,
     /// Time between polls of direct sources.
@@ -172,6 +175,9 @@ fn context(
     let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: Some(config.identity.clone()) };
     Ok(Context {
         cluster: watches.cluster.clone(),
+        epoch: watches.epoch.clone(),
+        client: client.clone(),
+        turnstile: Turnstile::default(),
         targets: Targets::new(client.clone()),
         hub: SignalHub::new(hub, Arc::clone(&clock))?,
         usage_source,
@@ -179,6 +185,7 @@ fn context(
         checkpoints,
         recorder: Recorder::new(writer.client(), reporter),
         writer,
+        blast: Mutex::new(Blast::new(config.pods_per_tick, config.tick)),
         notices: Mutex::new(Notices::default()),
         board: Arc::new(Board::new(Limits::LIVE)),
         metrics: Metrics::new(),
@@ -188,7 +195,7 @@ fn context(
 }
 
 /// The cluster as kubectl would find it: KUBECONFIG or ~/.kube/config, else the one that this runs in.
-async fn cluster_config(context: Option<&str>) -> Result<kube::Config, ControllerError> {
+pub(super) async fn cluster_config(context: Option<&str>) -> Result<kube::Config, ControllerError> {
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     let named = context.is_some() || std::env::var_os("KUBECONFIG").is_some();
     let from_file = kube::Config::from_kubeconfig(&options).await;
@@ -217,7 +224,7 @@ fn unusable(error: &kube::Error) -> ControllerError {
 }
 
 /// A client whose API server has answered.
-async fn connect(config: &kube::Config) -> Result<Client, ControllerError> {
+pub(super) async fn connect(config: &kube::Config) -> Result<Client, ControllerError> {
     let client = Client::try_from(config.clone()).map_err(|e| unusable(&e))?;
     let url = config.cluster_url.to_string();
     let version = match tokio::time::timeout(FIRST_ANSWER, client.apiserver_version()).await {

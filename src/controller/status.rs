@@ -13,7 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::{
     api::{
-        self, ContainerStatus, DecisionStatus, DesiredResources, ReplicaStatus, ScalingPolicyStatus, SignalStatus,
+        self, ContainerStatus, DecisionStatus, DesiredResources, DisplacedStatus, ReplicaStatus, ScalingPolicyStatus,
+        SignalStatus,
         conditions::{self, ConditionStatus, ConditionType, NewCondition},
     },
     decide::{Decision, Reason, Resources, SignalState, SignalVerdict, Snapshot},
@@ -47,6 +48,8 @@ pub enum View<'a> {
         reason: &'a str,
         /// One sentence.
         message: &'a str,
+        /// Who owns the workload.
+        ownership: Ownership<'a>,
     },
     /// A decision.
     Decided(Decided<'a>),
@@ -61,12 +64,32 @@ pub struct Decided<'a> {
     pub snapshot: &'a Snapshot,
     /// The decision.
     pub decision: &'a Decision,
-    /// Why the workload is not in our hands although the mode is Auto: reason and sentence.
-    pub not_in_control: Option<(&'a str, &'a str)>,
+    /// Who owns the workload.
+    pub ownership: Ownership<'a>,
     /// What else keeps it from shrinking, in words.
     pub bound: Option<&'a str>,
+    /// What keeps pods from their sizes: reason and sentence.
+    pub resizes: Option<(&'a str, &'a str)>,
     /// A remark on how the pods are told, in words.
     pub remark: Option<&'a str>,
+}
+
+/// What is said of who owns a workload.
+#[derive(Clone, Copy, Debug)]
+pub struct Ownership<'a> {
+    /// Whether it is known; else what was said before stands.
+    pub known: bool,
+    /// Why the workload is not in our hands although the mode is Auto, or not given back: reason and sentence.
+    pub obstacle: Option<(&'a str, &'a str)>,
+    /// What mode Auto would do to other autoscalers, in words.
+    pub preview: Option<&'a str>,
+    /// What is displaced.
+    pub displaced: &'a [DisplacedStatus],
+}
+
+impl Ownership<'_> {
+    /// Nobody else is there.
+    pub const ALONE: Self = Self { known: true, obstacle: None, preview: None, displaced: &[] };
 }
 
 /// The status that follows from the one before.
@@ -80,12 +103,17 @@ pub fn next(
     let mut status = before.clone();
     status.observed_generation = generation;
     match view {
-        View::NotReady { reason, message } => {
+        View::NotReady { reason, message, ownership } => {
             set(&mut status, (ConditionType::Ready, ConditionStatus::False, reason, message), generation, now);
             for type_ in ConditionType::ALL.into_iter().skip(1) {
                 let unknown = (type_, ConditionStatus::Unknown, "NotReady", "nothing is decided while Ready is False");
-                set(&mut status, unknown, generation, now);
+                let said = match ownership.obstacle.filter(|_| type_ == ConditionType::InControl) {
+                    Some((reason, message)) => (type_, ConditionStatus::False, reason, message),
+                    None => unknown,
+                };
+                set(&mut status, said, generation, now);
             }
+            note_displaced(&mut status, ownership);
         }
         View::Decided(view) => decided(&mut status, view, generation, now),
     }
@@ -107,13 +135,19 @@ fn decided(status: &mut ScalingPolicyStatus, view: Decided<'_>, generation: Opti
     set(status, (ConditionType::Ready, ConditionStatus::True, "Decided", &ready), generation, now);
     let (holds, reason, message) = signals_fresh(snapshot, decision);
     set(status, (ConditionType::SignalsFresh, holds, &reason, &message), generation, now);
-    set(status, in_control(view), generation, now);
-    let bound = decision.explain.limited.as_deref().or(view.bound);
-    let limited = match bound {
-        Some(words) => (ConditionType::Limited, ConditionStatus::True, limited_reason(decision.reason), words),
-        None => (ConditionType::Limited, ConditionStatus::False, "Free", "nothing binds"),
+    in_control(status, view, generation, now);
+    note_displaced(status, view.ownership);
+    let bound =
+        decision.explain.limited.as_deref().or(view.bound).map(|words| (limited_reason(decision.reason), words));
+    let (reason, words) = match (bound, view.resizes) {
+        // A floor that binds is what somebody wished; pods that are too small are not.
+        (Some(("LimitedByMin", words)), Some((reason, sizes))) => (reason, format!("{sizes}; {words}")),
+        (Some((reason, words)), Some((_, sizes))) => (reason, format!("{words}; {sizes}")),
+        (Some((reason, words)), None) | (None, Some((reason, words))) => (reason, words.to_owned()),
+        (None, None) => ("Free", "nothing binds".to_owned()),
     };
-    set(status, limited, generation, now);
+    let binds = ConditionStatus::from(bound.or(view.resizes).is_some());
+    set(status, (ConditionType::Limited, binds, reason, &words), generation, now);
     set(status, reachable(policy, decision), generation, now);
     let count = |r: Replicas| i32::try_from(r.0).unwrap_or(i32::MAX);
     status.replicas = Some(ReplicaStatus {
@@ -195,14 +229,34 @@ fn signals_fresh(snapshot: &Snapshot, decision: &Decision) -> (ConditionStatus, 
     (ConditionStatus::True, "Fresh".into(), "every signal can be trusted".into())
 }
 
-fn in_control(view: Decided<'_>) -> Said<'_> {
-    let say = |status, reason, message| (ConditionType::InControl, status, reason, message);
-    match (view.policy.mode, view.not_in_control) {
-        (Mode::Recommend, _) => say(ConditionStatus::Unknown, "RecommendOnly", "mode is Recommend: nothing is written"),
+fn note_displaced(status: &mut ScalingPolicyStatus, ownership: Ownership<'_>) {
+    if ownership.known {
+        status.displaced = ownership.displaced.to_vec();
+    }
+}
+
+fn in_control(status: &mut ScalingPolicyStatus, view: Decided<'_>, generation: Option<i64>, now: Timestamp) {
+    let ownership = view.ownership;
+    let said_before = conditions::find(&status.conditions, ConditionType::InControl).is_some();
+    if !ownership.known && ownership.obstacle.is_none() && said_before {
+        return;
+    }
+    let mut say = |holds, reason: &str, message: &str| {
+        set(status, (ConditionType::InControl, holds, reason, message), generation, now);
+    };
+    let recommend = "mode is Recommend: nothing is written";
+    match (view.policy.mode, ownership.obstacle) {
         (Mode::Paused, _) => say(ConditionStatus::Unknown, "Paused", "mode is Paused: nothing is written"),
-        (Mode::Auto, Some((reason, message))) => say(ConditionStatus::False, reason, message),
+        (_, Some((reason, message))) => say(ConditionStatus::False, reason, message),
+        (Mode::Recommend, None) => match ownership.preview {
+            Some(preview) => say(ConditionStatus::Unknown, "RecommendOnly", &format!("{recommend}; {preview}")),
+            None => say(ConditionStatus::Unknown, "RecommendOnly", recommend),
+        },
+        (Mode::Auto, None) if !ownership.known => {
+            say(ConditionStatus::Unknown, "Looking", "other autoscalers of this workload are being looked for");
+        }
         (Mode::Auto, None) if view.decision.reason == Reason::RivalWrites => {
-            say(ConditionStatus::False, "RivalWrites", &view.decision.message)
+            say(ConditionStatus::False, "RivalWrites", &view.decision.message);
         }
         (Mode::Auto, None) => say(ConditionStatus::True, "InControl", "nobody else writes this workload"),
     }
@@ -260,6 +314,7 @@ pub fn change(written: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> Chan
         || counts(written) != counts(next)
         || written.containers != next.containers
         || written.template_hash != next.template_hash
+        || written.displaced != next.displaced
         || loud(written) != loud(next);
     match (urgent, without_times(written) == without_times(next)) {
         (true, _) => Change::Urgent,

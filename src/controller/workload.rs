@@ -9,24 +9,26 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{
-    checkpoint,
+    checkpoint::{self, Remembered},
     context::Context,
+    custody::{self, Aim, Custody, Wanted as Ownership},
     guard::{Moves, Shrink, moves},
     policies::{self, NotReady},
     report::Reporter,
-    status::{Decided, View},
+    resizes::{Resizes, Task},
+    status::{self, Decided, View},
 };
 use crate::{
-    actuate::{Attempts, Gate, PodResize, ScaleIntent, Wanted, WriteError, WriteKind, plan_resizes},
+    actuate::{Gate, ScaleIntent, WriteError, WriteKind},
     decide::{Decision, Memory, Snapshot, decide},
     observe::{
-        kubernetes::{PodFacts, PolicyObject, TargetFacts},
+        kubernetes::{PolicyObject, TargetFacts},
         members::{Members, members},
         snapshot::{Parts, Seen, assemble},
     },
     policy::{Mode, Policy, PolicyKey},
     serve::{PolicyMeta, metrics::PolicySeries},
-    units::{Bytes, Replicas},
+    units::Replicas,
 };
 
 /// What a tick of one policy asks of the loop.
@@ -36,6 +38,8 @@ pub struct Wishes {
     pub sources_changed: bool,
     /// Pods became known whose usage has not been asked for yet.
     pub usage_unknown: bool,
+    /// Decide again then.
+    pub again: Option<Instant>,
 }
 
 /// A spec once compiled: uid and generation of the object, and what came of it.
@@ -50,8 +54,9 @@ pub struct Workload {
     memory: Memory,
     recalled: Recalled,
     seen: Seen,
-    attempts: Attempts,
+    resizes: Resizes,
     refusals: BTreeMap<WriteKind, Refused>,
+    custody: Custody,
     reporter: Reporter,
 }
 
@@ -100,8 +105,9 @@ impl Workload {
             memory: Memory::new(),
             recalled: Recalled::default(),
             seen: Seen::default(),
-            attempts: Attempts::default(),
+            resizes: Resizes::default(),
             refusals: BTreeMap::new(),
+            custody: Custody::default(),
         }
     }
 
@@ -128,15 +134,20 @@ impl Workload {
         object: &PolicyObject,
         wishes: &mut Wishes,
     ) -> Result<(), NotReady> {
-        let policy = self.compile(object).inspect_err(|_refused| {
+        let compiled = self.compile(object);
+        let outranked = policies::target_of(object).and_then(|target| {
+            let owners = context.known.owners();
+            let owner = owners.get(&target).filter(|owner| **owner != self.key)?;
+            Some(policies::taken(&target, owner))
+        });
+        let deleting = object.metadata.deletion_timestamp.is_some();
+        let policy = compiled.as_ref().ok().map(AsRef::as_ref);
+        self.take_or_give_back(context, policy, outranked.is_some() && !deleting).await;
+        wishes.again = self.custody.again;
+        let unfit = if deleting { Some(policies::deleting()) } else { outranked };
+        let policy = compiled.and_then(|policy| unfit.map_or(Ok(policy), Err)).inspect_err(|_refused| {
             wishes.sources_changed |= context.known.set_policy(&self.key, None);
         })?;
-        if let Some(target) = policies::target_of(object)
-            && let Some(owner) = context.known.owners().get(&target).filter(|owner| **owner != self.key)
-        {
-            wishes.sources_changed |= context.known.set_policy(&self.key, None);
-            return Err(policies::taken(&target, owner));
-        }
         wishes.sources_changed |= context.known.set_policy(&self.key, Some(&policy));
         let look = self.look(context, &policy, wishes).await?;
         self.recall(context, &policy, look.snapshot.at);
@@ -146,16 +157,41 @@ impl Workload {
         context.metrics.observe_decision(started.elapsed());
         context.known.note_decided(&self.key, &look.snapshot.signals);
         let since = *self.since.get_or_insert(look.snapshot.at);
-        let moves = moves(&policy, &look.snapshot, &decision, look.target.object.no_shrink.as_deref(), since);
+        let moves = moves(&policy, &look.snapshot, &decision, look.target.object.no_shrink.as_deref(), since)
+            .licensed(self.custody.licence);
         self.show(context, &policy, &look, &decision, || serde_json::to_value(&before).unwrap_or_default());
         if policy.mode == Mode::Auto {
             self.act(context, &policy, &look, &decision, &moves).await;
         } else {
-            self.refusals.clear();
+            self.refusals.retain(|kind, _| *kind == WriteKind::Takeover);
+            self.resizes.rest();
         }
         self.report(context, object, &policy, &look, &decision, &moves).await;
         self.keep(context, &policy, look.snapshot.at);
         Ok(())
+    }
+
+    /// Takes the workload over from its other autoscalers, or gives it back, as far as that goes now.
+    async fn take_or_give_back(&mut self, context: &Context, policy: Option<&Policy>, outranked: bool) {
+        let now = context.clock.now();
+        let writes = !self.forbidden(WriteKind::Takeover, now);
+        let aim = if outranked { Aim::Outranked } else { Aim::Mode };
+        let wanted = Ownership { key: &self.key, policy, aim, writes };
+        let custody = custody::advance(context.hands(), wanted).await;
+        for done in &custody.done {
+            context.metrics.count_write(WriteKind::Takeover.label(), "ok");
+            tracing::info!(policy = %self.key, "{done}.");
+        }
+        let news = custody.obstacle.as_ref().filter(|obstacle| self.custody.obstacle.as_ref() != Some(*obstacle));
+        if let Some((reason, message)) = news {
+            tracing::warn!(policy = %self.key, reason, "{message}.");
+        }
+        match &custody.error {
+            Some(error) => self.count(context, WriteKind::Takeover, Some(error), now),
+            None if writes => drop(self.refusals.remove(&WriteKind::Takeover)),
+            None => {}
+        }
+        self.custody = custody;
     }
 
     /// Calls back what is known of the past: what was written down, else what the metrics server has, once it is there.
@@ -165,9 +201,10 @@ impl Workload {
                 let kept = context.checkpoints.read(&self.key, self.uid(), &policy.target, now);
                 let kept = kept.unwrap_or_else(|error| {
                     tracing::warn!(policy = %self.key, "What was remembered is lost: {error}.");
-                    None
+                    Remembered::default()
                 });
-                if let Some(memory) = kept.filter(|memory| !memory.is_new()) {
+                self.resizes.restore(kept.resizes);
+                if let Some(memory) = kept.memory.filter(|memory| !memory.is_new()) {
                     tracing::info!(policy = %self.key, "Goes on from what was remembered.");
                     self.memory = memory;
                     self.recalled = Recalled::Done { kept: Some(now) };
@@ -203,11 +240,13 @@ impl Workload {
     /// Writes down what is remembered, now and then.
     fn keep(&mut self, context: &Context, policy: &Policy, now: Timestamp) {
         let Recalled::Done { kept } = self.recalled else { return };
-        if kept.is_some_and(|at| now.duration_since(at) < checkpoint::EVERY) {
+        let due = kept.is_none_or(|at| now.duration_since(at) >= checkpoint::EVERY);
+        if !self.resizes.take_news() && !due {
             return;
         }
         self.recalled = Recalled::Done { kept: Some(now) };
-        if let Err(error) = context.checkpoints.write(&self.key, self.uid(), &policy.target, now, &self.memory) {
+        let remembered = (&self.memory, self.resizes.kept());
+        if let Err(error) = context.checkpoints.write(&self.key, self.uid(), &policy.target, now, remembered) {
             tracing::warn!(policy = %self.key, "What is remembered cannot be written down: {error}.");
         }
     }
@@ -270,7 +309,8 @@ impl Workload {
             usage_lag: usage.lag(),
             signals: &signals,
         };
-        let snapshot = assemble(parts, &mut self.seen, context.clock.now());
+        let mut snapshot = assemble(parts, &mut self.seen, context.clock.now());
+        self.resizes.mark(&mut snapshot);
         Ok(Look { target, members: found, snapshot, taken })
     }
 
@@ -302,9 +342,7 @@ impl Workload {
         if grows {
             self.scale(context, policy, look, decision, moves.replicas, gate).await;
         }
-        if let Some(shrink) = moves.sizes {
-            self.resize(context, policy, look, decision, shrink, gate).await;
-        }
+        self.resize(context, policy, look, decision, moves.sizes, gate).await;
         if !grows {
             self.scale(context, policy, look, decision, moves.replicas, gate).await;
         }
@@ -333,6 +371,7 @@ impl Workload {
             uid: &look.target.scale.uid,
             from: look.target.scale.replicas,
             to,
+            kind: WriteKind::Scale,
         };
         let written = context.writer.scale(&intent, gate).await;
         if written.is_ok() {
@@ -347,39 +386,16 @@ impl Workload {
         policy: &Policy,
         look: &Look,
         decision: &Decision,
-        shrink: Shrink,
+        sizes: Option<Shrink>,
         gate: Gate,
     ) {
-        let memory_in_use: BTreeMap<String, Bytes> =
-            look.snapshot.containers.iter().filter_map(|c| Some((c.name.clone(), c.memory_max_pod_bytes?))).collect();
-        let wanted = Wanted { policy, decision, memory_in_use: &memory_in_use, may_shrink: shrink == Shrink::Allowed };
-        let pods = &look.members.pods;
-        self.attempts.retain(|uid| pods.iter().any(|p| p.uid == uid));
         let now = look.snapshot.at;
-        let planned = plan_resizes(pods.iter().map(AsRef::as_ref), wanted, &self.attempts, now);
-        if self.forbidden(WriteKind::Resize, now) {
-            return;
+        let task = Task { policy, pods: &look.members.pods, snapshot: &look.snapshot, decision, sizes, gate };
+        let (resizable, evictable) = (!self.forbidden(WriteKind::Resize, now), !self.forbidden(WriteKind::Evict, now));
+        let may = |kind| if kind == WriteKind::Evict { evictable } else { resizable };
+        for (kind, error) in self.resizes.carry_out(context, task, may).await {
+            self.count(context, kind, error.as_ref(), now);
         }
-        for resize in planned {
-            let current: Option<Arc<PodFacts>> = context.cluster.read().pod(&resize.namespace, &resize.name).cloned();
-            let written = context.writer.resize(&resize, current.as_deref(), gate).await;
-            self.note_resize(context, &resize, written.as_ref().err(), now);
-            if matches!(written, Err(WriteError::Dropped { .. } | WriteError::Forbidden { .. })) {
-                break;
-            }
-        }
-    }
-
-    fn note_resize(&mut self, context: &Context, resize: &PodResize, error: Option<&WriteError>, now: Timestamp) {
-        match error {
-            None => {
-                self.attempts.note(resize, true, now);
-                tracing::info!(policy = %self.key, pod = resize.name, trim = resize.trim, "Resized in place.");
-            }
-            Some(WriteError::Refused { .. } | WriteError::Forbidden { .. }) => self.attempts.note(resize, false, now),
-            Some(_) => {}
-        }
-        self.count(context, WriteKind::Resize, error, now);
     }
 
     /// Whether a right is known to be missing for this kind of write.
@@ -396,6 +412,9 @@ impl Workload {
         };
         let (reason, again) = match error {
             WriteError::Forbidden { .. } => ("Forbidden", Some(now + FORBIDDEN)),
+            // Of pods: said in `Limited`, and logged when it is news.
+            WriteError::Denied { .. } => return,
+            WriteError::Refused { .. } if kind != WriteKind::Scale => return,
             WriteError::Refused { .. } => ("WriteRefused", None),
             WriteError::Dropped { .. } => {
                 tracing::debug!(policy = %self.key, "{error}.");
@@ -430,8 +449,9 @@ impl Workload {
             policy,
             snapshot: &look.snapshot,
             decision,
-            not_in_control: self.refusals.values().next().map(|r| (r.reason, r.message.as_str())),
+            ownership: ownership(&self.custody, &self.refusals),
             bound: moves.bound.as_deref(),
+            resizes: self.resizes.told(),
             remark,
         });
         let gate = Gate { mode: policy.mode, seen: look.taken };
@@ -445,9 +465,22 @@ impl Workload {
             Some((_, _, Ok(policy))) => Some(policy.mode),
             _ => None,
         };
-        let view = View::NotReady { reason: &not_ready.reason, message: &not_ready.message };
+        let ownership = ownership(&self.custody, &self.refusals);
+        let view = View::NotReady { reason: &not_ready.reason, message: &not_ready.message, ownership };
         let gate = Gate { mode: mode.unwrap_or_default(), seen: Instant::now() };
         self.reporter.report(context, object, view, gate).await;
         context.metrics.record(&self.key, PolicySeries::undecided(mode, self.reporter.status()));
+    }
+}
+
+/// What is said of who owns the workload: an obstacle of the takeover first, then a refused write.
+fn ownership<'a>(custody: &'a Custody, refusals: &'a BTreeMap<WriteKind, Refused>) -> status::Ownership<'a> {
+    let refusal = refusals.values().next().map(|r| (r.reason, r.message.as_str()));
+    let obstacle = custody.obstacle.as_ref().map(|(reason, message)| (*reason, message.as_str()));
+    status::Ownership {
+        known: custody.known,
+        obstacle: obstacle.or(refusal),
+        preview: custody.preview.as_deref(),
+        displaced: &custody.displaced,
     }
 }

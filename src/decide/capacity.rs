@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{arith::interpolate, demand::Demand, sample::Sample, stale::Signals};
 use crate::{
-    policy::{LatencyObjective, Policy, ResizeStrategy},
+    policy::{LatencyObjective, Policy},
     units::maths,
 };
 
@@ -116,7 +116,7 @@ impl Capacity {
             (None, Some(_)) if !objective.utilization_given && objective.latency.is_none() => Mode::Backlog,
             _ => Mode::Utilization,
         };
-        let resizable = policy.levers.cpu && policy.resize.strategy == ResizeStrategy::InPlaceOnly;
+        let resizable = policy.levers.cpu && policy.resize.strategy.in_place();
         let sizes_managed = mode == Mode::Latency && resizable && policy.levers.replicas;
         let mut capacity = Self {
             mode,

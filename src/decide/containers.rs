@@ -54,7 +54,8 @@ fn cpu_bounds(container: &ContainerState, rule: &ContainerRule, snapshot: &Snaps
     if let Some(max) = cores(range.max.cpu_cores) {
         most = most.min(max);
     }
-    let least = least.max(cores(range.min.cpu_cores).unwrap_or(0.0));
+    let undone = container.floor.as_ref().and_then(|floor| cores(floor.least.cpu_cores));
+    let least = least.max(cores(range.min.cpu_cores).unwrap_or(0.0)).max(undone.unwrap_or(0.0));
     (least.min(most), most)
 }
 
@@ -107,7 +108,8 @@ fn memory_bounds(container: &ContainerState, rule: &ContainerRule, snapshot: &Sn
     if let Some(max) = range.max.memory_bytes {
         most = most.min(max.0);
     }
-    let least = least.max(range.min.memory_bytes.map_or(0, |b| b.0));
+    let undone = container.floor.as_ref().and_then(|floor| floor.least.memory_bytes).map_or(0, |b| b.0);
+    let least = least.max(range.min.memory_bytes.map_or(0, |b| b.0)).max(undone);
     (least.min(most), most)
 }
 
@@ -182,4 +184,35 @@ pub(super) fn sizes(
         all.push(Shape { requests, limits });
     }
     (all, told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::{
+        Memory, SizeFloor, decide,
+        tests::plant::{EPOCH, latency_policy, snapshot},
+    };
+
+    #[test]
+    fn what_was_undone_bounds_the_size_from_below_and_is_told() {
+        let policy = latency_policy();
+        let mut snapshot = snapshot(EPOCH, 10, 4.0);
+        let before = decide(&snapshot, &policy, &mut Memory::new(), snapshot.at).containers[0].requests;
+        let doubled = Resources {
+            cpu_cores: before.cpu_cores.map(|c| Cores(2.0 * c.0)),
+            memory_bytes: before.memory_bytes.map(|m| Bytes(2 * m.0)),
+        };
+        let why = "CPU of `app` was lowered and pods were throttled".to_owned();
+        snapshot.containers[0].floor = Some(SizeFloor { least: doubled, why: why.clone() });
+        let decision = decide(&snapshot, &policy, &mut Memory::new(), snapshot.at);
+        let requests = decision.containers[0].requests;
+        assert!(
+            requests.cpu_cores >= doubled.cpu_cores && requests.memory_bytes >= doubled.memory_bytes,
+            "{requests:?}"
+        );
+        assert!(decision.explain.held_back_by.contains(&why), "{:?}", decision.explain.held_back_by);
+        let text = serde_json::to_string(&snapshot).unwrap();
+        assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap(), snapshot, "{text}");
+    }
 }

@@ -420,6 +420,7 @@ pub(super) fn held_back_by(facts: &Facts) -> Vec<String> {
     if facts.foreign.rival {
         held.push(facts.memory.foreign.describe());
     }
+    held.extend(facts.snapshot.containers.iter().filter_map(|c| c.floor.as_ref()).map(|floor| floor.why.clone()));
     let raises = &facts.memory.vertical.raises;
     if !raises.may(facts.sample.t) {
         let (size, until) = (words::cores_unit(raises.refused), words::clock(raises.rests_until));

@@ -119,6 +119,18 @@ pub struct SizeGroup {
     pub resize: ResizeState,
 }
 
+/// A size below which a container is not made, because that has just gone wrong.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SizeFloor {
+    /// The least requests.
+    #[serde(flatten)]
+    pub least: Resources,
+    /// What went wrong, as a sentence.
+    #[serde(default)]
+    pub why: String,
+}
+
 /// One container over all pods of the target.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -164,6 +176,9 @@ pub struct ContainerState {
     /// Pods by the size they have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sizes: Vec<SizeGroup>,
+    /// What was undone: it is not made smaller than this for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<SizeFloor>,
 }
 
 /// What is left to grow into; an absent bound is not known, and does not bind.

@@ -15,10 +15,7 @@ use super::{
     refused::Raises,
     sample::Sample,
 };
-use crate::{
-    policy::{Policy, ResizeStrategy},
-    units::maths,
-};
+use crate::{policy::Policy, units::maths};
 
 /// No trimming, and more replicas rather than larger ones, before demand has been watched this long.
 pub(super) const WARM_UP: f64 = 1800.0;
@@ -81,7 +78,7 @@ pub(super) struct Look<'a> {
 
 /// Whether sizes of running pods may be moved.
 pub(super) fn resizable(policy: &Policy) -> bool {
-    policy.levers.cpu && policy.resize.strategy == ResizeStrategy::InPlaceOnly
+    policy.levers.cpu && policy.resize.strategy.in_place()
 }
 
 impl Vertical {

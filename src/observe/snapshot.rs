@@ -159,7 +159,7 @@ fn container(parts: Parts<'_>, template: TemplateContainer, seen: &Seen) -> Cont
         request: requests,
         limit: limits,
         oom_kills_delta: seen.started.then_some(kills),
-        last_oom_limit_bytes: last_kill.and_then(|(_, c)| c.limits.memory_bytes),
+        last_oom_limit_bytes: last_kill.and_then(|(_, c)| c.oom.as_ref()?.limit.or(c.limits.memory_bytes)),
         sizes: size_groups(&own),
         name,
         ..ContainerState::default()

@@ -262,8 +262,55 @@ pub enum ResizeStrategy {
     /// Never evicts, never restarts.
     #[default]
     InPlaceOnly,
+    /// In place where that works, else by evicting the pod.
+    InPlaceOrRecreate,
     /// New pods only.
     Initial,
+}
+
+impl ResizeStrategy {
+    /// Whether running pods are resized in place.
+    #[must_use]
+    pub const fn in_place(self) -> bool {
+        matches!(self, Self::InPlaceOnly | Self::InPlaceOrRecreate)
+    }
+}
+
+/// How many pods may be down at once for a resize: a number, or a share of the replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MaxUnavailable {
+    /// So many.
+    Pods(u32),
+    /// So many of a hundred, rounded down.
+    Percent(u32),
+}
+
+impl Default for MaxUnavailable {
+    fn default() -> Self {
+        Self::Percent(10)
+    }
+}
+
+impl MaxUnavailable {
+    /// Of so many replicas: at least one, or nothing could ever be replaced.
+    #[must_use]
+    pub fn of(self, replicas: u32) -> u32 {
+        self.exact(replicas).max(1)
+    }
+
+    /// Whether it was meant to cover the only ready pod: a number, or a share that comes to one without rounding up.
+    #[must_use]
+    pub fn covers_the_last(self, replicas: u32) -> bool {
+        self.exact(replicas) >= 1
+    }
+
+    fn exact(self, replicas: u32) -> u32 {
+        match self {
+            Self::Pods(pods) => pods,
+            Self::Percent(share) => u32::try_from(u64::from(share) * u64::from(replicas) / 100).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// Limits of resizing.
@@ -274,6 +321,20 @@ pub struct ResizeRules {
     pub strategy: ResizeStrategy,
     /// In-place CPU decreases that follow demand, per pod and day. Growth has no budget.
     pub trims_per_pod_per_day: u32,
+    /// Pods that may be restarted or evicted at once.
+    #[serde(default)]
+    pub max_unavailable: MaxUnavailable,
+}
+
+impl Default for ResizeRules {
+    /// One decrease per quarter of an hour.
+    fn default() -> Self {
+        Self {
+            strategy: ResizeStrategy::default(),
+            trims_per_pod_per_day: 96,
+            max_unavailable: MaxUnavailable::default(),
+        }
+    }
 }
 
 /// A floor for the time after signals are lost.
@@ -335,6 +396,9 @@ pub struct Policy {
     pub on_signal_loss: Option<SignalLoss>,
     /// Answer to a rival.
     pub on_rival: OnRival,
+    /// Whether autoscalers that are kept in Git are stood down as well.
+    #[serde(default)]
+    pub takes_over_from_git: bool,
     /// Prices; one set per controller or simulation.
     pub prices: Prices,
     /// Constants of the model.

@@ -17,6 +17,7 @@
 mod hpa;
 mod keda;
 mod next;
+mod preview;
 mod refusal;
 mod rival;
 mod saved;
@@ -27,6 +28,7 @@ mod vpa;
 use serde_json::Value;
 
 pub use next::{licence, next};
+pub use preview::preview;
 pub use refusal::{Reason, Refusal};
 pub use rival::{Kind, Rival, SETTLE};
 pub use saved::{Saved, Stamp};
@@ -56,7 +58,7 @@ impl Sides {
 }
 
 /// The workload that a policy or a rival names: in the namespace of the policy.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetRef {
     /// Its kind; API groups do not matter, since no group has a workload kind of another's name.
     pub kind: String,

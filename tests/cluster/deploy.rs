@@ -68,16 +68,20 @@ async fn the_observe_profile_may_write_nothing_of_anybodys() {
 }
 
 #[tokio::test]
-async fn the_auto_profile_adds_scale_and_resize_alone() {
+async fn the_auto_profile_adds_scale_resize_eviction_and_takeover_alone() {
     let scene = Scene::new("auto", Profile::Auto).await;
     let wanted = [
         "patch pods/resize",
+        "create pods/eviction",
         "update deployments/scale",
         "patch deployments/scale",
         "update statefulsets/scale",
         "patch statefulsets/scale",
         "update replicasets/scale",
         "patch replicasets/scale",
+        "update horizontalpodautoscalers/",
+        "update verticalpodautoscalers/",
+        "update scaledobjects/",
     ];
     assert_eq!(allowed_writes(&scene).await, wanted);
     assert!(!may(&scene, "get", "", "secrets", "").await, "reads Secrets");
@@ -95,7 +99,10 @@ fn charted(cluster: &Cluster, profile: &str) -> Vec<Value> {
 
 /// Kind and name of each object, with the part of it that decides what the installation may do and does.
 fn essence(objects: &[Value]) -> BTreeMap<String, Value> {
+    let hook = |o: &Value| o["metadata"]["annotations"].get("helm.sh/hook").is_some();
     let part = |o: &Value| match o["kind"].as_str()? {
+        // Only helm has hooks; `kubectl delete -k` comes after `arbiter release`, as docs/ownership.md says.
+        _ if hook(o) => None,
         "Role" | "ClusterRole" => Some(o["rules"].clone()),
         "RoleBinding" | "ClusterRoleBinding" => Some(json!([o["roleRef"], o["subjects"]])),
         // A namespace is helm's affair; that both carry the same definition is a plain test (tests/deploy.rs).

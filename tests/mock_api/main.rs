@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::unnecessary_wraps, reason = "a test fails by panicking; answers may be absent")]
 
+mod evict;
 mod lease;
 mod resize;
+mod rivals;
 mod scale;
 mod server;

@@ -1,7 +1,7 @@
 //! Sizes of running pods: what goes out, and what a refusal means.
 
 use arbiter::{
-    actuate::{Gate, PodResize, WriteError},
+    actuate::{Denial, Gate, PodResize, ResizeKind, WriteError},
     decide::{ContainerSize, Resources},
     observe::kubernetes::PodFacts,
     policy::Mode,
@@ -23,7 +23,12 @@ fn resize() -> PodResize {
             requests: Resources { cpu_cores: Some(Cores(1.2)), memory_bytes: None },
             limits: Resources::default(),
         }],
-        trim: false,
+        before: vec![],
+        sidecars: vec![],
+        kind: ResizeKind::Grow,
+        restarts: false,
+        relieves: false,
+        killed: false,
     }
 }
 
@@ -56,17 +61,49 @@ async fn a_pod_that_is_gone_or_another_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_quota_or_a_full_node_refuses_and_is_asked_once() {
-    for (code, message) in [
-        (403, "pods \"web-1\" is forbidden: exceeded quota: compute, requested: requests.cpu=200m"),
-        (403, "pods \"web-1\" is forbidden: node has no capacity for it"),
-        (422, "Pod \"web-1\" is invalid: Pod QOS Class may not change as a result of resizing"),
-    ] {
-        let (client, log) = client(move |_| failure(code, message));
+async fn each_refusal_is_told_apart_says_what_to_do_and_is_asked_once() {
+    let beyond = "pods \"web-1\" is forbidden: resize exceeds what any node has";
+    let mut node = failure(403, beyond).unwrap();
+    node.1["details"] = json!({"causes": [{"reason": "NodeCapacity", "message": "cpu"}]});
+    let cases = [
+        (
+            failure(403, "pods \"web-1\" is forbidden: exceeded quota: compute, requested: requests.cpu=200m").unwrap(),
+            Denial::Quota,
+            "raise the quota",
+        ),
+        (
+            failure(403, "pods \"web-1\" is forbidden: maximum cpu usage per Container is 1, but limit is 2").unwrap(),
+            Denial::LimitRange,
+            "within the limit range",
+        ),
+        (node, Denial::NodeCapacity, "add larger nodes"),
+        (
+            failure(422, "Pod \"web-1\" is invalid: Pod QOS Class may not change as a result of resizing").unwrap(),
+            Denial::Qos,
+            "in the pod template",
+        ),
+    ];
+    for (answer, expected, remedy) in cases {
+        let words = answer.1["message"].as_str().unwrap().to_owned();
+        let (client, log) = client(move |_| Some(answer.clone()));
         let error = writer(client).resize(&resize(), Some(&pod("u")), auto()).await.unwrap_err();
-        assert_eq!(error.category(), "refused", "{message}");
-        assert!(error.to_string().contains(message), "{error}");
+        assert!(matches!(error, WriteError::Denied { denial, .. } if denial == expected), "{error}");
+        assert_eq!(error.category(), "refused");
+        let sentence = error.to_string();
+        assert!(sentence.contains(&words) && sentence.contains(remedy), "{sentence}");
         assert_eq!(log.all().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_no_rule_explains_is_refused_in_the_servers_words_and_a_missing_right_is_named() {
+    let odd = "Pod \"web-1\" is invalid: spec: Forbidden: something new";
+    let right = "pods \"web-1\" is forbidden: User \"arbiter\" cannot patch resource \"pods/resize\" in API group \"\"";
+    for (code, words, says) in [(422, odd, odd), (403, right, "grant the verb patch on pods/resize")] {
+        let (client, _) = client(move |_| failure(code, words));
+        let error = writer(client).resize(&resize(), Some(&pod("u")), auto()).await.unwrap_err();
+        assert!(matches!(error, WriteError::Refused { .. } | WriteError::Forbidden { .. }), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
     }
 }
 

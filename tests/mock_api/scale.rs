@@ -1,7 +1,7 @@
 //! The count: GET, compare, PUT; what is tried again and what is not.
 
 use arbiter::{
-    actuate::{Gate, ScaleIntent, WriteError},
+    actuate::{Gate, ScaleIntent, WriteError, WriteKind},
     policy::Mode,
     units::Replicas,
 };
@@ -26,7 +26,15 @@ fn resource() -> ApiResource {
 }
 
 fn intent(resource: &ApiResource) -> ScaleIntent<'_> {
-    ScaleIntent { resource, namespace: "shop", name: "web", uid: "u", from: Replicas(3), to: Replicas(9) }
+    ScaleIntent {
+        resource,
+        namespace: "shop",
+        name: "web",
+        uid: "u",
+        from: Replicas(3),
+        to: Replicas(9),
+        kind: WriteKind::Scale,
+    }
 }
 
 #[tokio::test]

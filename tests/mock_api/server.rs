@@ -19,6 +19,7 @@ use tokio::{sync::watch, time::Instant};
 pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) path: String,
+    pub(crate) query: String,
     pub(crate) body: Value,
 }
 
@@ -47,7 +48,8 @@ pub(crate) fn client(answer: impl FnMut(&Asked) -> Option<(u16, Value)> + Send +
             let (parts, body) = request.into_parts();
             let bytes = body.collect_bytes().await.unwrap();
             let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-            let asked = Asked { method: parts.method, path: parts.uri.path().to_owned(), body };
+            let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default().to_owned());
+            let asked = Asked { method: parts.method, path, query, body };
             seen.0.lock().unwrap().push(asked.clone());
             match answer(&asked) {
                 Some((status, body)) => {

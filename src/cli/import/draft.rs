@@ -65,6 +65,7 @@ impl Draft {
             schedules: Vec::new(),
             on_signal_loss: None,
             on_rival: None,
+            takeover: None,
             allow_volume_deletion: None,
         };
         Self {

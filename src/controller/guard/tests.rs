@@ -3,7 +3,7 @@ use crate::{
     decide::{Explain, ReplicaState, Room},
     policy::{
         Behavior, ContainerRules, Levers, Mode, Objective, OnRival, PolicyKey, Preference, Prices, ReplicaRange,
-        ResizeRules, ResizeStrategy, Target,
+        ResizeRules, Target,
     },
 };
 
@@ -28,10 +28,11 @@ fn policy(levers: Levers) -> Policy {
         containers: ContainerRules::default(),
         signals: Vec::new(),
         behavior: Behavior::default(),
-        resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
+        resize: ResizeRules::default(),
         schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
+        takes_over_from_git: false,
         prices: Prices::default(),
         tuning: crate::policy::Tuning::default(),
     }

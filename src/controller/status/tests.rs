@@ -3,7 +3,7 @@ use crate::{
     decide::{Alternative, ContainerSize, ContainerState, Explain, ReplicaState, Room},
     policy::{
         Behavior, ContainerRules, Levers, Objective, OnRival, PolicyKey, Preference, Prices, ReplicaRange, ResizeRules,
-        ResizeStrategy, Target,
+        Target,
     },
     units::Cores,
 };
@@ -29,10 +29,11 @@ fn policy(mode: Mode) -> Policy {
         containers: ContainerRules::default(),
         signals: Vec::new(),
         behavior: Behavior::default(),
-        resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
+        resize: ResizeRules::default(),
         schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
+        takes_over_from_git: false,
         prices: Prices::default(),
         tuning: crate::policy::Tuning::default(),
     }
@@ -73,10 +74,18 @@ fn decision(replicas: u32, reason: Reason, message: &str) -> Decision {
     }
 }
 
+fn decided<'a>(
+    policy: &'a Policy,
+    snapshot: &'a Snapshot,
+    decision: &'a Decision,
+    ownership: Ownership<'a>,
+) -> Decided<'a> {
+    Decided { policy, snapshot, decision, ownership, bound: None, resizes: None, remark: None }
+}
+
 fn step(before: &ScalingPolicyStatus, decision: &Decision, seconds: i64) -> ScalingPolicyStatus {
     let (policy, snapshot) = (policy(Mode::Auto), snapshot());
-    let view =
-        Decided { policy: &policy, snapshot: &snapshot, decision, not_in_control: None, bound: None, remark: None };
+    let view = decided(&policy, &snapshot, decision, Ownership::ALONE);
     next(before, View::Decided(view), Some(1), at(seconds))
 }
 
@@ -105,7 +114,12 @@ fn times_move_only_with_what_they_are_times_of() {
     assert_eq!(same.conditions[0].last_transition_time, Time(at(0)));
     let more = step(&same, &decision(5, Reason::CpuDemand, "demand 4.2"), 120);
     assert_eq!(more.decision.as_ref().unwrap().time, Time(at(120)));
-    let not_ready = next(&more, View::NotReady { reason: "TargetNotFound", message: "gone" }, Some(1), at(180));
+    let not_ready = next(
+        &more,
+        View::NotReady { reason: "TargetNotFound", message: "gone", ownership: Ownership::ALONE },
+        Some(1),
+        at(180),
+    );
     assert_eq!(
         conditions::find(&not_ready.conditions, ConditionType::Ready).unwrap().last_transition_time,
         Time(at(180))
@@ -137,17 +151,10 @@ fn signals_and_missing_usage_are_said() {
 
 #[test]
 fn control_is_unknown_unless_auto_and_lost_to_rivals() {
-    let (snapshot, decided) = (snapshot(), decision(3, Reason::CpuDemand, ""));
-    let say = |mode, not_in_control| {
+    let (snapshot, decision) = (snapshot(), decision(3, Reason::CpuDemand, ""));
+    let say = |mode, obstacle| {
         let policy = policy(mode);
-        let view = Decided {
-            policy: &policy,
-            snapshot: &snapshot,
-            decision: &decided,
-            not_in_control,
-            bound: None,
-            remark: None,
-        };
+        let view = decided(&policy, &snapshot, &decision, Ownership { obstacle, ..Ownership::ALONE });
         let status = next(&ScalingPolicyStatus::default(), View::Decided(view), Some(1), at(0));
         let (status, reason) = holds(&status, ConditionType::InControl);
         format!("{status}/{reason}")
@@ -156,6 +163,51 @@ fn control_is_unknown_unless_auto_and_lost_to_rivals() {
     assert_eq!(say(Mode::Paused, Some(("WriteRefused", "x"))), "Unknown/Paused");
     assert_eq!(say(Mode::Auto, Some(("WriteRefused", "x"))), "False/WriteRefused");
     assert_eq!(say(Mode::Auto, None), "True/InControl");
+    assert_eq!(say(Mode::Recommend, Some(("AnnotationUnreadable", "x"))), "False/AnnotationUnreadable");
+}
+
+#[test]
+fn ownership_that_is_not_known_changes_nothing_that_was_said() {
+    let (policy, snapshot, decision) = (policy(Mode::Auto), snapshot(), decision(3, Reason::CpuDemand, ""));
+    let displaced = [DisplacedStatus { kind: "HorizontalPodAutoscaler".into(), name: "web".into() }];
+    let say = |before: &ScalingPolicyStatus, ownership| {
+        next(before, View::Decided(decided(&policy, &snapshot, &decision, ownership)), Some(1), at(0))
+    };
+    let unknown = Ownership { known: false, ..Ownership::ALONE };
+    let first = say(&ScalingPolicyStatus::default(), unknown);
+    assert_eq!(holds(&first, ConditionType::InControl), ("Unknown", "Looking"));
+    let owned = say(&first, Ownership { displaced: &displaced, ..Ownership::ALONE });
+    assert_eq!(change(&first, &owned), Change::Urgent);
+    let again = say(&owned, unknown);
+    assert_eq!(holds(&again, ConditionType::InControl), ("True", "InControl"));
+    assert_eq!(again.displaced, displaced);
+}
+
+#[test]
+fn a_policy_that_cannot_be_decided_for_still_says_what_it_cannot_give_back() {
+    let ownership = Ownership { obstacle: Some(("AnnotationUnreadable", "put it right")), ..Ownership::ALONE };
+    let view = View::NotReady { reason: "TargetTaken", message: "another is older", ownership };
+    let status = next(&ScalingPolicyStatus::default(), view, Some(1), at(0));
+    assert_eq!(holds(&status, ConditionType::InControl), ("False", "AnnotationUnreadable"));
+    assert_eq!(holds(&status, ConditionType::Limited), ("Unknown", "NotReady"));
+}
+
+#[test]
+fn what_keeps_pods_from_their_sizes_is_a_limit_beside_the_others() {
+    let (snapshot, policy) = (snapshot(), policy(Mode::Auto));
+    let say = |limited: Option<&str>, resizes| {
+        let mut decision = decision(3, Reason::LimitedByMax, "");
+        decision.explain.limited = limited.map(str::to_owned);
+        let view = Decided { resizes, ..decided(&policy, &snapshot, &decision, Ownership::ALONE) };
+        let status = next(&ScalingPolicyStatus::default(), View::Decided(view), Some(1), at(0));
+        let found = conditions::find(&status.conditions, ConditionType::Limited).unwrap();
+        format!("{}/{}: {}", found.status, found.reason, found.message)
+    };
+    let deferred = Some(("ResizeDeferred", "2 pods wait"));
+    assert_eq!(say(None, None), "False/Free: nothing binds");
+    assert_eq!(say(None, deferred), "True/ResizeDeferred: 2 pods wait");
+    assert_eq!(say(Some("max is 40"), deferred), "True/LimitedByMax: max is 40; 2 pods wait");
+    assert_eq!(say(Some("max is 40"), None), "True/LimitedByMax: max is 40");
 }
 
 #[test]

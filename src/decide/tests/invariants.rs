@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        ContainerState, Memory, Quota, Reading, ReplicaState, ResizeState, Resources, Room, SignalState, SizeGroup,
-        Snapshot, decide, record,
+        ContainerState, Memory, Quota, Reading, ReplicaState, ResizeState, Resources, Room, SignalState, SizeFloor,
+        SizeGroup, Snapshot, decide, record,
     },
     plant::{EPOCH, latency_policy, policy, signal},
 };
@@ -49,6 +49,7 @@ prop_compose! {
         request in resources().boxed(), limit in resources().boxed(), reporting_pods in maybe(pods()), numbers in proptest::array::uniform5(maybe(number())),
         memory in (maybe(bytes()), maybe(bytes()), maybe(bytes())), kills in maybe(0..3_u32), share in maybe(number()),
         group in maybe((resources(), pods(), prop_oneof![Just(ResizeState::None), Just(ResizeState::Deferred)])),
+        floor in maybe(resources()),
     ) -> ContainerState {
         ContainerState {
             name: name.to_owned(),
@@ -67,6 +68,7 @@ prop_compose! {
             sizes: group.into_iter().map(|(size, pods, resize)| SizeGroup {
                 cpu_cores: size.cpu_cores, memory_bytes: size.memory_bytes, pods, ready: pods, resize,
             }).collect(),
+            floor: floor.map(|least| SizeFloor { least, why: "it was throttled".to_owned() }),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     decide::{ContainerState, Decision, Memory, Reading, ReplicaState, Resources, SizeGroup, Snapshot, decide},
     policy::{
         Behavior, ContainerRules, LatencyObjective, Levers, Mode, Objective, OnAbsent, OnRival, Policy, PolicyKey,
-        Preference, Prices, ReplicaRange, ResizeRules, ResizeStrategy, Role, Signal, Source, Target, Tuning,
+        Preference, Prices, ReplicaRange, ResizeRules, Role, Signal, Source, Target, Tuning,
     },
     units::{Bytes, Cores, Replicas, Seconds},
 };
@@ -40,10 +40,11 @@ pub(in crate::decide) fn policy() -> Policy {
         containers: ContainerRules::default(),
         signals: Vec::new(),
         behavior: Behavior::default(),
-        resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
+        resize: ResizeRules::default(),
         schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
+        takes_over_from_git: false,
         prices: Prices::default(),
         tuning: Tuning::default(),
     }

@@ -11,9 +11,11 @@ use super::objects::{
     LimitRangeFacts, LimitRangeObject, NodeObject, PodFacts, PodObject, PolicyObject, QuotaFacts, QuotaObject,
     ReplicaSetFacts, ReplicaSetObject, tightest,
 };
+use super::rivals::{RivalKey, Rivals};
 use crate::{
     decide::{LimitRangeBounds, Quota, Resources, Room},
     policy::PolicyKey,
+    takeover::TargetRef,
     units::{Bytes, Cores, Replicas},
 };
 
@@ -89,6 +91,11 @@ pub struct Index {
     synced: BTreeSet<(Kind, String)>,
     problems: BTreeMap<(Kind, String), String>,
     targets: BTreeMap<String, PolicyKey>,
+    named: BTreeMap<(String, TargetRef), BTreeSet<PolicyKey>>,
+    rivals: Rivals,
+    scopes: Vec<String>,
+    epoch: u64,
+    epochs: BTreeMap<(Kind, String), u64>,
 }
 
 fn put<T>(map: &mut ByName<T>, namespace: String, name: String, value: T) -> Option<T> {
@@ -176,6 +183,56 @@ impl Index {
         self.targets.retain(|_, owner| owner != key);
     }
 
+    /// Other people's autoscalers.
+    #[must_use]
+    pub const fn rivals(&self) -> &Rivals {
+        &self.rivals
+    }
+
+    /// Other people's autoscalers, to be changed by their watches and after a write.
+    pub const fn rivals_mut(&mut self) -> &mut Rivals {
+        &mut self.rivals
+    }
+
+    /// Policies that a change of an autoscaler concerns: the ones that name its target, and the one that displaced it.
+    #[must_use]
+    pub fn policies_of_rival(&self, key: &RivalKey) -> Vec<PolicyKey> {
+        let named = self.rivals.target_of(key).and_then(|target| self.named.get(&(key.0.clone(), target.clone())));
+        named.into_iter().flatten().cloned().chain(self.rivals.displaced_for(key)).collect()
+    }
+
+    /// Says which namespaces are watched.
+    pub fn watch(&mut self, scopes: Vec<String>) {
+        self.scopes = scopes;
+    }
+
+    /// What was listed so far counts as old: policies and autoscalers have to be listed anew. Answers with the epoch.
+    pub const fn raise_epoch(&mut self) -> u64 {
+        self.epoch += 1;
+        self.epoch
+    }
+
+    /// Whether policies and autoscalers were listed, each kind of them, since the epoch began.
+    #[must_use]
+    pub fn current(&self) -> bool {
+        let listed = |s: &String| self.epochs.get(&(Kind::Policies, s.clone())).is_some_and(|at| *at >= self.epoch);
+        self.scopes.iter().all(listed) && self.rivals.fresh(&self.scopes, self.epoch)
+    }
+
+    /// Notes that a kind was listed in an epoch.
+    pub(super) fn mark_epoch(&mut self, kind: Kind, scope: &str, epoch: u64) {
+        self.epochs.insert((kind, scope.to_owned()), epoch);
+    }
+
+    /// Keeps the answer to a write of a policy's metadata, which the watch will bring a moment later.
+    pub fn keep_finalizers(&mut self, key: &PolicyKey, resource_version: Option<String>, finalizers: Vec<String>) {
+        let Some(known) = self.policies.get(key) else { return };
+        let mut object = PolicyObject::clone(known);
+        object.metadata.resource_version = resource_version;
+        object.metadata.finalizers = Some(finalizers);
+        self.policies.insert(key.clone(), Arc::new(object));
+    }
+
     /// Whether every required kind has been listed once.
     #[must_use]
     pub fn synced(&self, scopes: &[String]) -> bool {
@@ -203,6 +260,16 @@ impl Index {
         self.problems.iter().find(|((kind, _), _)| kind.required()).map(|(_, text)| text.as_str())
     }
 
+    fn unname(&mut self, key: &PolicyKey, target: Option<TargetRef>) {
+        let Some(target) = target else { return };
+        let place = (key.namespace.clone(), target);
+        let Some(keys) = self.named.get_mut(&place) else { return };
+        keys.remove(key);
+        if keys.is_empty() {
+            self.named.remove(&place);
+        }
+    }
+
     /// The policy whose target a pod or replica set of this owner belongs to.
     fn policy_of_owner(&self, owner: Option<&str>) -> Option<&PolicyKey> {
         let owner = owner?;
@@ -211,6 +278,14 @@ impl Index {
             self.targets.get(above)
         })
     }
+}
+
+/// The workload that a policy names, read without compiling it.
+#[must_use]
+pub fn named_target(policy: &PolicyObject) -> Option<TargetRef> {
+    let at = policy.spec.get("targetRef")?;
+    let text = |field: &str| at.get(field).and_then(serde_json::Value::as_str).map(str::to_owned);
+    Some(TargetRef { kind: text("kind")?, name: text("name")? })
 }
 
 /// Of two quotas each resource's smaller remainder, under the name of the one with less CPU left.
@@ -294,17 +369,29 @@ impl Watched for PolicyObject {
         self.metadata.managed_fields = None;
         self.metadata.annotations = None;
         let key = self.key();
+        let target = named_target(&self);
         let old = index.policies.insert(key.clone(), Arc::new(self));
+        if let Some(before) = old.as_ref().map(|o| named_target(o)).filter(|before| *before != target) {
+            index.unname(&key, before);
+        }
+        if let Some(target) = target {
+            index.named.entry((key.namespace.clone(), target)).or_default().insert(key.clone());
+        }
         let new = index.policies.get(&key);
-        // Our own status writes do not move the generation and wake nobody.
-        let changed = old.map(|o| o.metadata.generation) != new.map(|n| n.metadata.generation);
+        // Our own status writes do not move the generation and wake nobody; finalizers say what a deletion waits for.
+        let of = |o: &Arc<PolicyObject>| (o.metadata.generation, o.metadata.finalizers.clone(), o.metadata.uid.clone());
+        let changed = old.as_ref().map(of) != new.map(of);
         changed.then_some(key).into_iter().collect()
     }
 
     fn forget(index: &mut Index, namespace: &str, name: &str) -> Vec<PolicyKey> {
         let key = PolicyKey { namespace: namespace.to_owned(), name: name.to_owned() };
         // Woken once more, so that what is kept and shown of it goes at once.
-        index.policies.remove(&key).map(|_| key).into_iter().collect()
+        let gone = index.policies.remove(&key);
+        if let Some(gone) = &gone {
+            index.unname(&key, named_target(gone));
+        }
+        gone.map(|_| key).into_iter().collect()
     }
 
     fn names(index: &Index) -> Vec<(String, String)> {

@@ -17,6 +17,7 @@ use kube::Resource;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::pods::{self, Fixed};
 use crate::{
     decide::{ResizeState, Resources},
     policy::PolicyKey,
@@ -120,15 +121,24 @@ impl PolicyObject {
 struct PodSpec {
     node_name: Option<String>,
     containers: Vec<Container>,
+    init_containers: Vec<Container>,
+    os: Option<Os>,
     resources: Option<Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Os {
+    name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Container {
+pub(super) struct Container {
     name: String,
     resources: Requirements,
     resize_policy: Vec<ResizePolicy>,
+    pub(super) restart_policy: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -140,7 +150,7 @@ struct ResizePolicy {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct Requirements {
+pub(super) struct Requirements {
     requests: ResourceList,
     limits: ResourceList,
 }
@@ -152,26 +162,27 @@ struct PodStatus {
     qos_class: Option<String>,
     conditions: Vec<PodCondition>,
     container_statuses: Vec<ContainerStatus>,
+    init_container_statuses: Vec<ContainerStatus>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct PodCondition {
+pub(super) struct PodCondition {
     #[serde(rename = "type")]
-    type_: String,
-    status: String,
-    reason: Option<String>,
-    last_transition_time: Option<Timestamp>,
+    pub(super) type_: String,
+    pub(super) status: String,
+    pub(super) reason: Option<String>,
+    pub(super) last_transition_time: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct ContainerStatus {
+pub(super) struct ContainerStatus {
     name: String,
     restart_count: u32,
     last_state: ContainerState,
-    state: ContainerState,
-    resources: Option<Requirements>,
+    pub(super) state: ContainerState,
+    pub(super) resources: Option<Requirements>,
     allocated_resources: Option<ResourceList>,
 }
 
@@ -246,11 +257,19 @@ pub struct PodFacts {
     pub unschedulable: bool,
     /// State of an in-place resize.
     pub resize: ResizeState,
+    /// Since when it is in that state, as its condition says.
+    pub resize_since: Option<Timestamp>,
+    /// Why nothing can resize it, if so.
+    pub fixed: Option<Fixed>,
+    /// Whether an ordinary init container has requests that are not its limits: then the pod is not Guaranteed, whatever
+    /// its containers are.
+    pub init_unguaranteed: bool,
     /// Whether the pod itself carries `spec.resources`: then its containers are left alone.
     pub pod_level_resources: bool,
     /// Its quality-of-service class, as the API server computed it.
     pub qos: Qos,
-    /// Containers in the order of the spec.
+    /// Containers in the order of the spec, sidecars after them. Ordinary init containers are not among them: they cannot
+    /// be resized.
     pub containers: Vec<ContainerFacts>,
 }
 
@@ -267,6 +286,7 @@ pub enum Qos {
 }
 
 /// A container of a pod, as kept.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts that the API server states one by one")]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerFacts {
     /// Name.
@@ -275,6 +295,12 @@ pub struct ContainerFacts {
     pub requests: Resources,
     /// Limits in the spec.
     pub limits: Resources,
+    /// Whether it is a restartable init container.
+    pub sidecar: bool,
+    /// Whether it runs.
+    pub running: bool,
+    /// Limits in force; absent before the pod starts.
+    pub limits_in_force: Option<Resources>,
     /// Requests that the node has set aside; absent before the pod starts.
     pub allocated: Option<Resources>,
     /// Whether the container would be restarted by a change of CPU or of memory.
@@ -292,6 +318,8 @@ pub struct ContainerFacts {
 pub struct OomKill {
     /// When.
     pub at: Option<Timestamp>,
+    /// The limit that was in force.
+    pub limit: Option<crate::units::Bytes>,
     /// Restart count at which it is shown: with the pod's uid and the container's name it names the kill.
     pub restarts: u32,
 }
@@ -369,11 +397,11 @@ impl PodObject {
         let Self { metadata, spec, status } = self;
         let condition = |type_: &str| status.conditions.iter().find(|c| c.type_ == type_);
         let is_true = |type_: &str| condition(type_).filter(|c| c.status == "True");
-        let containers: Vec<_> = spec
-            .containers
-            .iter()
-            .map(|c| c.facts(status.container_statuses.iter().find(|s| s.name == c.name)))
-            .collect();
+        let statuses = || status.container_statuses.iter().chain(&status.init_container_statuses);
+        let (sidecars, init): (Vec<_>, Vec<_>) = spec.init_containers.iter().partition(|c| pods::is_sidecar(c));
+        let sized = spec.containers.iter().chain(sidecars);
+        let containers: Vec<_> = sized.map(|c| c.facts(statuses().find(|s| s.name == c.name))).collect();
+        let (resize, resize_since) = pods::resize(&status.conditions);
         PodFacts {
             uid: metadata.uid.clone().unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
@@ -385,7 +413,10 @@ impl PodObject {
             ready_since: is_true("Ready").and_then(|c| c.last_transition_time),
             unschedulable: condition("PodScheduled")
                 .is_some_and(|c| c.status == "False" && c.reason.as_deref() == Some("Unschedulable")),
-            resize: resize_state(is_true("PodResizePending"), is_true("PodResizeInProgress")),
+            resize,
+            resize_since,
+            fixed: pods::fixed(&metadata, spec.os.as_ref().map(|os| os.name.as_str()), &status.container_statuses),
+            init_unguaranteed: init.iter().any(|c| !c.guaranteed()),
             pod_level_resources: spec.resources.is_some_and(|r| !r.is_null()),
             qos: match status.qos_class.as_deref() {
                 Some("BestEffort") => Qos::BestEffort,
@@ -400,26 +431,25 @@ impl PodObject {
     }
 }
 
-fn resize_state(pending: Option<&PodCondition>, in_progress: Option<&PodCondition>) -> ResizeState {
-    match (pending, in_progress) {
-        (Some(c), _) if c.reason.as_deref() == Some("Infeasible") => ResizeState::Infeasible,
-        (Some(_), _) => ResizeState::Deferred,
-        (None, Some(c)) if c.reason.as_deref() == Some("Error") => ResizeState::Error,
-        (None, Some(_)) => ResizeState::InProgress,
-        (None, None) => ResizeState::None,
-    }
-}
-
 impl Container {
+    /// Whether requests are limits, for CPU and memory.
+    fn guaranteed(&self) -> bool {
+        let limits = resources(&self.resources.limits);
+        let requests = resources(&self.resources.requests);
+        limits.cpu_cores.is_some() && limits.memory_bytes.is_some() && limits == requests
+    }
+
     fn facts(&self, status: Option<&ContainerStatus>) -> ContainerFacts {
         let restarts_on = |resource: &str| {
             self.resize_policy.iter().any(|p| p.resource_name == resource && p.restart_policy == "RestartContainer")
         };
         let restarts = status.map_or(0, |s| s.restart_count);
+        let in_force = status.and_then(|s| s.resources.as_ref()).map(|r| resources(&r.limits));
         let oom = status.and_then(|s| {
             let ended = [&s.state.terminated, &s.last_state.terminated];
             let killed = ended.into_iter().flatten().find(|t| t.reason.as_deref() == Some("OOMKilled"))?;
-            Some(OomKill { at: killed.finished_at.as_ref().map(|t| t.0), restarts })
+            let limit = in_force.and_then(|l| l.memory_bytes);
+            Some(OomKill { at: killed.finished_at.as_ref().map(|t| t.0), limit, restarts })
         });
         let allocated = status.and_then(|s| {
             let list = s.allocated_resources.as_ref().or(s.resources.as_ref().map(|r| &r.requests))?;
@@ -429,6 +459,9 @@ impl Container {
             name: self.name.clone(),
             requests: resources(&self.resources.requests),
             limits: resources(&self.resources.limits),
+            sidecar: pods::is_sidecar(self),
+            running: status.is_some_and(|s| s.state.running.is_some()),
+            limits_in_force: in_force,
             allocated,
             restarts_on_cpu: restarts_on("cpu"),
             restarts_on_memory: restarts_on("memory"),

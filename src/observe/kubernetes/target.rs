@@ -351,11 +351,7 @@ fn object_facts(metadata: &ObjectMeta, data: &Value) -> ObjectFacts {
     let deletes = text("/spec/persistentVolumeClaimRetentionPolicy/whenScaled") == Some("Delete");
     ObjectFacts {
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
-        template: data
-            .pointer("/spec/template/spec/containers")
-            .and_then(Value::as_array)
-            .map(|list| list.iter().map(template_container).collect())
-            .unwrap_or_default(),
+        template: template(data),
         template_hash: text("/status/updateRevision").or_else(|| text("/status/currentPodHash")).map(str::to_owned),
         owner,
         no_shrink: (deletes && keeps_volumes).then(|| {
@@ -363,6 +359,13 @@ fn object_facts(metadata: &ObjectMeta, data: &Value) -> ObjectFacts {
         }),
         last_writer: foreign_writer(metadata.managed_fields.as_deref().unwrap_or_default()),
     }
+}
+
+/// Containers of the pod template, then its sidecars.
+fn template(data: &Value) -> Vec<TemplateContainer> {
+    let list = |pointer: &str| data.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    let sidecars = list("/spec/template/spec/initContainers").filter(|c| c["restartPolicy"] == "Always");
+    list("/spec/template/spec/containers").chain(sidecars).map(template_container).collect()
 }
 
 fn template_container(container: &Value) -> TemplateContainer {

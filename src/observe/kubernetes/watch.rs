@@ -17,13 +17,17 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 use super::{
     index::{Index, Kind, Watched},
     objects::{LimitRangeObject, NodeObject, PodObject, PolicyObject, QuotaObject, ReplicaSetObject},
+    rival_watch::Follower,
 };
-use crate::policy::PolicyKey;
+use crate::{policy::PolicyKey, takeover};
 
 /// Wakes that may wait to be read; more are dropped, since the next full tick decides for everybody anyway.
 const WAKES: usize = 1024;
@@ -53,6 +57,9 @@ pub struct Watches {
     pub wakes: mpsc::Receiver<PolicyKey>,
     /// Namespaces that are watched; one empty name stands for all.
     pub scopes: Vec<String>,
+    /// Raised by whoever needs policies and autoscalers as they are now: they are listed anew, and what was listed before
+    /// counts as old ([`Index::current`]).
+    pub epoch: watch::Sender<u64>,
     tasks: JoinSet<()>,
 }
 
@@ -61,22 +68,40 @@ pub struct Watches {
 pub fn start(client: &Client, namespaces: &[String]) -> Watches {
     let scopes = if namespaces.is_empty() { vec![String::new()] } else { namespaces.to_vec() };
     let cluster = Cluster::default();
+    cluster.write().watch(scopes.clone());
     let (wake, wakes) = mpsc::channel(WAKES);
+    let (epoch, never) = (watch::Sender::new(0), watch::Sender::new(0).subscribe());
     let mut tasks = JoinSet::new();
     for scope in &scopes {
-        let keeper = |kind| Keeper { kind, scope: scope.clone(), cluster: cluster.clone(), wake: wake.clone() };
+        let keeper = |kind| Keeper {
+            kind,
+            scope: scope.clone(),
+            cluster: cluster.clone(),
+            wake: wake.clone(),
+            epoch: if kind == Kind::Policies { epoch.subscribe() } else { never.clone() },
+        };
         tasks.spawn(keeper(Kind::Pods).run(namespaced::<PodObject>(client, scope)));
         tasks.spawn(keeper(Kind::ReplicaSets).run(namespaced::<ReplicaSetObject>(client, scope)));
         tasks.spawn(keeper(Kind::Policies).run(namespaced::<PolicyObject>(client, scope)));
         tasks.spawn(keeper(Kind::Quotas).run(namespaced::<QuotaObject>(client, scope)));
         tasks.spawn(keeper(Kind::LimitRanges).run(namespaced::<LimitRangeObject>(client, scope)));
+        for kind in takeover::Kind::ALL {
+            let (cluster, wake) = (cluster.clone(), wake.clone());
+            let follower = Follower { kind, scope: scope.clone(), cluster, wake, epoch: epoch.subscribe() };
+            tasks.spawn(follower.run(client.clone()));
+        }
     }
-    let nodes = Keeper { kind: Kind::Nodes, scope: String::new(), cluster: cluster.clone(), wake };
+    let nodes = Keeper { kind: Kind::Nodes, scope: String::new(), cluster: cluster.clone(), wake, epoch: never };
     tasks.spawn(nodes.run(Api::<NodeObject>::all(client.clone())));
-    Watches { cluster, wakes, scopes, tasks }
+    Watches { cluster, wakes, scopes, epoch, tasks }
 }
 
 impl Watches {
+    /// Has policies and autoscalers listed anew: whoever begins to write must not rest on an old look.
+    pub fn look_afresh(cluster: &Cluster, epoch: &watch::Sender<u64>) {
+        epoch.send_replace(cluster.write().raise_epoch());
+    }
+
     /// Ends the watches.
     pub fn abort(&mut self) {
         self.tasks.abort_all();
@@ -95,23 +120,40 @@ struct Keeper {
     scope: String,
     cluster: Cluster,
     wake: mpsc::Sender<PolicyKey>,
+    epoch: watch::Receiver<u64>,
 }
 
 impl Keeper {
-    async fn run<K: Watched + DeserializeOwned>(self, api: Api<K>) {
-        let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
-        let mut listed = BTreeSet::new();
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    let woken = take_event(&mut self.cluster.write(), event, &self.scope, &mut listed);
-                    for key in woken {
-                        // Full: the next full tick comes in seconds and decides for everybody.
-                        drop(self.wake.try_send(key));
-                    }
+    /// Watches for ever; lists anew when an epoch begins.
+    async fn run<K: Watched + DeserializeOwned>(mut self, api: Api<K>) {
+        loop {
+            let epoch = *self.epoch.borrow_and_update();
+            let mut events = watcher(api.clone(), watcher::Config::default()).default_backoff().boxed();
+            let mut listed = BTreeSet::new();
+            loop {
+                tokio::select! {
+                    // A sender that is gone raises no epoch any more.
+                    Ok(()) = self.epoch.changed() => break,
+                    event = events.next() => match event {
+                        Some(Ok(event)) => self.take(event, &mut listed, epoch),
+                        Some(Err(error)) => self.say(&error),
+                        None => return,
+                    },
                 }
-                Err(error) => self.say(&error),
             }
+        }
+    }
+
+    fn take<K: Watched>(&self, event: Event<K>, listed: &mut BTreeSet<(String, String)>, epoch: u64) {
+        let done = matches!(event, Event::InitDone);
+        let mut index = self.cluster.write();
+        let woken = take_event(&mut index, event, &self.scope, listed);
+        if done {
+            index.mark_epoch(self.kind, &self.scope, epoch);
+        }
+        for key in woken {
+            // Full: the next full tick comes in seconds and decides for everybody.
+            drop(self.wake.try_send(key));
         }
     }
 
@@ -162,18 +204,22 @@ fn full_name<K: Resource>(object: &K) -> (String, String) {
     (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
 
+/// The HTTP status with which the API server refused a watch.
+pub(super) fn refusal_of(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(s))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(s))
+        | watcher::Error::WatchFailed(kube::Error::Api(s))
+        | watcher::Error::WatchError(s) => Some(s.code),
+        _ => None,
+    }
+}
+
 /// One sentence on why a watch does not run.
 fn watch_problem(kind: Kind, scope: &str, error: &watcher::Error) -> String {
     let plural = kind.plural();
     let place = if scope.is_empty() { "in all namespaces".to_owned() } else { format!("in namespace {scope}") };
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(s))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(s))
-        | watcher::Error::WatchFailed(kube::Error::Api(s))
-        | watcher::Error::WatchError(s) => Some(s),
-        _ => None,
-    };
-    match status.map(|s| s.code) {
+    match refusal_of(error) {
         Some(403) => format!("{plural} cannot be read {place}: grant the verbs list and watch on {plural}"),
         Some(404) => format!(
             "{plural} are not known to the API server: install the custom resource definitions (arbiter crds | kubectl apply -f -)"

@@ -110,13 +110,13 @@ fn start_times_are_told_once_and_never_of_old_pods() {
 fn kills_are_counted_once() {
     let mut seen = Seen::default();
     let mut killed = pod("a", Some(30), 1.0, "b");
-    killed.containers[0].oom = Some(OomKill { at: Some(at(20)), restarts: 1 });
+    killed.containers[0].oom = Some(OomKill { at: Some(at(20)), limit: None, restarts: 1 });
     killed.containers[0].limits = amounts(2.0);
     let first = look(std::slice::from_ref(&killed), &mut seen, 40);
     assert_eq!(first.containers[0].oom_kills_delta, None, "old history is not news");
     assert_eq!(first.containers[0].last_oom_limit_bytes, Some(Bytes(1 << 28)));
     assert_eq!(look(std::slice::from_ref(&killed), &mut seen, 50).containers[0].oom_kills_delta, Some(0));
-    killed.containers[0].oom = Some(OomKill { at: Some(at(55)), restarts: 2 });
+    killed.containers[0].oom = Some(OomKill { at: Some(at(55)), limit: None, restarts: 2 });
     assert_eq!(look(std::slice::from_ref(&killed), &mut seen, 60).containers[0].oom_kills_delta, Some(1));
     let newcomer = PodFacts { uid: "n".into(), ..killed.clone() };
     assert_eq!(look(&[killed, newcomer], &mut seen, 70).containers[0].oom_kills_delta, Some(1));

@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use super::Problems;
 use crate::{
     api::{self, IntOrText, Role, ScalingPolicySpec, SizeRange},
-    policy::{ContainerRule, ContainerRules, ReplicaRange, ResizeRules, ResizeStrategy},
+    policy::{ContainerRule, ContainerRules, MaxUnavailable, ReplicaRange, ResizeRules, ResizeStrategy},
     units::{Quantity, Replicas},
 };
 
 /// Bounds when the spec gives none.
 const DEFAULT_REPLICAS: ReplicaRange = ReplicaRange { min: Replicas(1), max: Replicas(10) };
-
-/// In-place decreases per pod and day when the spec does not say: one per quarter of an hour.
-const DEFAULT_TRIMS: u32 = 96;
 
 /// The name that stands for every container that is not named.
 const ANY: &str = "*";
@@ -129,29 +126,35 @@ fn range(given: Option<&SizeRange>, path: &str, problems: &mut Problems) -> (Opt
 }
 
 pub(super) fn resize(given: Option<&api::Resize>, problems: &mut Problems) -> ResizeRules {
-    let default = ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: DEFAULT_TRIMS };
+    let default = ResizeRules::default();
     let Some(given) = given else { return default };
-    if let Some(text) = given.max_unavailable.as_ref().map(IntOrText::text)
-        && !is_count_or_percent(&text)
-    {
-        problems.invalid(
-            "spec.resize.maxUnavailable",
-            format!("\"{text}\" is not a number of pods from 1, nor a percentage from 1% to 100%"),
-        );
+    let mut max_unavailable = default.max_unavailable;
+    if let Some(text) = given.max_unavailable.as_ref().map(IntOrText::text) {
+        match count_or_percent(&text) {
+            Some(most) => max_unavailable = most,
+            None => problems.invalid(
+                "spec.resize.maxUnavailable",
+                format!("\"{text}\" is not a number of pods from 1, nor a percentage from 1% to 100%"),
+            ),
+        }
     }
-    let trims = given.trims_per_pod_per_day.map_or(Some(DEFAULT_TRIMS), |trims| u32::try_from(trims).ok());
+    let trims = given.trims_per_pod_per_day.map_or(Some(default.trims_per_pod_per_day), |t| u32::try_from(t).ok());
     if trims.is_none() {
         problems.invalid("spec.resize.trimsPerPodPerDay", "must not be negative: 0 means none");
     }
     let strategy = match given.strategy {
         Some(api::ResizeStrategy::Initial) => ResizeStrategy::Initial,
-        // InPlaceOrRecreate is refused by name in `later`.
-        Some(api::ResizeStrategy::InPlaceOnly | api::ResizeStrategy::InPlaceOrRecreate) | None => default.strategy,
+        Some(api::ResizeStrategy::InPlaceOrRecreate) => ResizeStrategy::InPlaceOrRecreate,
+        Some(api::ResizeStrategy::InPlaceOnly) | None => default.strategy,
     };
-    ResizeRules { strategy, trims_per_pod_per_day: trims.unwrap_or(DEFAULT_TRIMS) }
+    ResizeRules { strategy, trims_per_pod_per_day: trims.unwrap_or(default.trims_per_pod_per_day), max_unavailable }
 }
 
-fn is_count_or_percent(text: &str) -> bool {
-    let (digits, most) = text.strip_suffix('%').map_or((text, 999_999), |digits| (digits, 100));
-    !digits.starts_with(['0', '+']) && digits.parse::<u32>().is_ok_and(|number| (1..=most).contains(&number))
+fn count_or_percent(text: &str) -> Option<MaxUnavailable> {
+    let share = text.strip_suffix('%');
+    let digits = share.unwrap_or(text);
+    let most = if share.is_some() { 100 } else { 999_999 };
+    let number = digits.parse::<u32>().ok().filter(|_| !digits.starts_with(['0', '+']));
+    let number = number.filter(|number| (1..=most).contains(number))?;
+    Some(if share.is_some() { MaxUnavailable::Percent(number) } else { MaxUnavailable::Pods(number) })
 }

@@ -2,7 +2,7 @@
 //! a promise that is silently broken. A release that brings one deletes its lines here.
 
 use super::Problems;
-use crate::api::{ResizeStrategy, ScalingPolicySpec, Signal};
+use crate::api::{ScalingPolicySpec, Signal};
 
 /// What to do about a field that nothing takes the place of.
 const OUT: &str = "leave it out";
@@ -13,12 +13,6 @@ const THROUGH_PROMETHEUS: &str = "read its exporter with the source prometheus";
 pub(super) fn refuse(spec: &ScalingPolicySpec, problems: &mut Problems) {
     for (index, signal) in spec.signals.iter().enumerate() {
         refuse_source(signal, &format!("spec.signals[{index}]"), problems);
-    }
-    if let Some(resize) = spec.resize.as_ref().filter(|r| r.strategy == Some(ResizeStrategy::InPlaceOrRecreate)) {
-        problems.later("spec.resize.strategy", "InPlaceOrRecreate", "write InPlaceOnly or Initial");
-        if resize.max_unavailable.is_some() {
-            problems.later("spec.resize.maxUnavailable", "restarting pods to resize them", OUT);
-        }
     }
     if spec.allow_volume_deletion == Some(true) {
         problems.later("spec.allowVolumeDeletion", "deleting volumes of a StatefulSet that shrinks", OUT);

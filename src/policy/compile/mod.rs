@@ -24,7 +24,7 @@ use super::{
     problem::{Problem, Problems},
 };
 use crate::{
-    api::{Lever, ScalingPolicy, ScalingPolicySpec, TargetRef},
+    api::{Lever, ScalingPolicy, ScalingPolicySpec, Takeover, TargetRef},
     units::{Replicas, Seconds},
 };
 
@@ -79,6 +79,7 @@ pub fn compile(policy: &ScalingPolicy) -> Result<Policy, Vec<Problem>> {
         schedules,
         on_signal_loss,
         on_rival: spec.on_rival.unwrap_or(OnRival::Floor),
+        takes_over_from_git: spec.takeover == Some(Takeover::Force),
         prices: Prices::default(),
         tuning: Tuning::default(),
     })

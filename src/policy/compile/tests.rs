@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     policy::{
-        BacklogObjective, DirectionRules, LatencyObjective, Limits, Mode, Preference, ProblemKind, RateLimit,
-        ResizeStrategy, Role, SelectPolicy, Source,
+        BacklogObjective, DirectionRules, LatencyObjective, Limits, MaxUnavailable, Mode, Preference, ProblemKind,
+        RateLimit, ResizeStrategy, Role, SelectPolicy, Source,
     },
     units::{Bytes, Cores},
 };
@@ -133,7 +133,8 @@ fn all_problems_are_said_at_once() {
         "replicas": {"min": 0, "max": 0},
         "containers": [{"name": "app", "cpu": {"min": "2", "max": "500m"}, "memory": {"max": "lots"}}],
         "signals": [{"name": "requests", "role": "Demand", "prometheus": {"query": "rate("}}],
-        "resize": {"strategy": "InPlaceOrRecreate", "maxUnavailable": "10%"},
+        "resize": {"strategy": "InPlaceOrRecreate", "maxUnavailable": "0"},
+        "allowVolumeDeletion": true,
     }));
     let expected = [
         "spec.levers[1]: Cpu is named twice",
@@ -146,8 +147,8 @@ fn all_problems_are_said_at_once() {
         "spec.containers[0].cpu.min: is 2, and max is 500m: min must not be more than max",
         "spec.containers[0].memory.max: \"lots\" is not a quantity: write a number with an optional suffix, for example 250m, 1.5 or 512Mi",
         "spec.replicas.min: is 0, and no signal tells of work while no pod runs: if spec.signals[0] is measured without pods, set its survivesZero: true",
-        "spec.resize.strategy: InPlaceOrRecreate is not available in this version: write InPlaceOnly or Initial",
-        "spec.resize.maxUnavailable: restarting pods to resize them is not available in this version: leave it out",
+        "spec.resize.maxUnavailable: \"0\" is not a number of pods from 1, nor a percentage from 1% to 100%",
+        "spec.allowVolumeDeletion: deleting volumes of a StatefulSet that shrinks is not available in this version: leave it out",
     ];
     assert_eq!(problems, expected);
 }
@@ -244,7 +245,6 @@ fn what_a_later_release_brings_is_refused_by_name() {
         (source(json!({"redis": {"address": "r:6379", "list": "q"}})), "spec.signals[0].redis"),
         (source(json!({"externalMetric": {"metricName": "m"}})), "spec.signals[0].externalMetric"),
         (source(json!({"natsJetStream": nats})), "spec.signals[0].natsJetStream.authSecretRef"),
-        (json!({"resize": {"strategy": "InPlaceOrRecreate"}}), "spec.resize.strategy"),
         (json!({"allowVolumeDeletion": true}), "spec.allowVolumeDeletion"),
     ];
     for (fields, path) in cases {
@@ -253,9 +253,23 @@ fn what_a_later_release_brings_is_refused_by_name() {
         assert_eq!((problems[0].path.as_str(), problems[0].kind), (path, ProblemKind::NotYetSupported), "{fields}");
         assert_eq!(Problem::summary(&problems).0, "NotYetSupported");
     }
-    let good =
-        good(json!({"resize": {"strategy": "InPlaceOnly", "maxUnavailable": "10%"}, "allowVolumeDeletion": false}));
-    assert_eq!(good.resize.strategy, ResizeStrategy::InPlaceOnly);
+    good(json!({"allowVolumeDeletion": false}));
+}
+
+#[test]
+fn pods_that_may_be_down_are_a_number_or_a_share() {
+    let resize = |given: Value| good(json!({"resize": given})).resize;
+    let plain = resize(json!({}));
+    assert_eq!((plain.strategy, plain.max_unavailable), (ResizeStrategy::InPlaceOnly, MaxUnavailable::Percent(10)));
+    let given = resize(json!({"strategy": "InPlaceOrRecreate", "maxUnavailable": 2}));
+    assert_eq!((given.strategy, given.max_unavailable), (ResizeStrategy::InPlaceOrRecreate, MaxUnavailable::Pods(2)));
+    let share = resize(json!({"maxUnavailable": "25%"})).max_unavailable;
+    assert_eq!([1, 4, 7, 40].map(|n| share.of(n)), [1, 1, 1, 10], "rounded down, at least one");
+    assert!(
+        share.covers_the_last(4) && !share.covers_the_last(3),
+        "the one that is rounded up is not meant for the last"
+    );
+    assert!(MaxUnavailable::Pods(1).covers_the_last(1));
 }
 
 #[test]

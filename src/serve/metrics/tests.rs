@@ -8,7 +8,7 @@ use crate::{
     decide::{ContainerSize, Explain, Reading, Reason, ReplicaState, Resources, Room, SignalState, SignalVerdict},
     policy::{
         Behavior, ContainerRules, LatencyObjective, Levers, Objective, OnAbsent, OnRival, Preference, Prices,
-        ReplicaRange, ResizeRules, ResizeStrategy, Signal, Source, Target,
+        ReplicaRange, ResizeRules, Signal, Source, Target,
     },
     units::Replicas,
 };
@@ -44,10 +44,11 @@ fn policy(name: &str) -> Policy {
         containers: ContainerRules::default(),
         signals: vec![signal("latency", Role::Latency), signal("queue", Role::Backlog)],
         behavior: Behavior::default(),
-        resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
+        resize: ResizeRules::default(),
         schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
+        takes_over_from_git: false,
         prices: Prices::default(),
         tuning: crate::policy::Tuning::default(),
     }

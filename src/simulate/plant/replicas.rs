@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     decide::{ContainerSize, Decision},
-    policy::ResizeStrategy,
     units::Cores,
 };
 
@@ -38,7 +37,7 @@ impl Plant {
             PodAction::InPlace => {
                 let steady = self.sizes_in(&decision.containers);
                 let running = self.boosted(&steady, decision);
-                if self.resize == ResizeStrategy::InPlaceOnly {
+                if self.resize.in_place() {
                     for pod in 0..self.pods.len() {
                         // A boost is for pods that run.
                         let waits = self.pods[pod].node.is_none();

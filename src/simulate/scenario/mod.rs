@@ -14,8 +14,8 @@ use super::{Load, Queue, Service, World};
 use crate::{
     policy::{
         BacklogObjective, Behavior, ContainerRule, ContainerRules, LatencyObjective, Levers, Limits, Mode, Objective,
-        OnAbsent, OnRival, Policy, PolicyKey, Preference, Prices, ReplicaRange, ResizeRules, ResizeStrategy, Role,
-        Signal, Source, Target, Tuning,
+        OnAbsent, OnRival, Policy, PolicyKey, Preference, Prices, ReplicaRange, ResizeRules, Role, Signal, Source,
+        Target, Tuning,
     },
     units::{Bytes, Cores, Replicas, Seconds},
 };
@@ -151,10 +151,11 @@ fn policy_of(name: &str, service: &Service, queue: Option<Queue>) -> Policy {
             ]
         },
         behavior: Behavior::default(),
-        resize: ResizeRules { strategy: ResizeStrategy::InPlaceOnly, trims_per_pod_per_day: 96 },
+        resize: ResizeRules::default(),
         schedules: Vec::new(),
         on_signal_loss: None,
         on_rival: OnRival::Floor,
+        takes_over_from_git: false,
         prices: Prices::default(),
         tuning: Tuning::default(),
     }

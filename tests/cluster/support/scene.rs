@@ -128,15 +128,42 @@ impl Scene {
         api.create(&PostParams::default(), &object).await.expect("creating the deployment");
     }
 
+    /// Deletes a workload and waits until it is gone.
+    pub(crate) async fn delete_deployment(&self, name: &str) {
+        let api: Api<Deployment> = Api::namespaced(self.admin.clone(), &self.namespace);
+        api.delete(name, &kube::api::DeleteParams::default()).await.expect("deleting the deployment");
+        await_some("the deployment gone", 60, || async {
+            match api.get_opt(name).await {
+                Ok(None) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    }
+
+    /// Creates the workload without an emulator, with these fields of its pod template in the place of its own.
+    pub(crate) async fn deployment_with(&self, workload: Workload, template: &Value) {
+        let mut object = deployment(WEB, &self.namespace, workload);
+        merge(&mut object["spec"]["template"], template);
+        let api: Api<Deployment> = Api::namespaced(self.admin.clone(), &self.namespace);
+        let object = serde_json::from_value(object).expect("a deployment");
+        api.create(&PostParams::default(), &object).await.expect("creating the deployment");
+    }
+
     /// Creates the workload with its emulator, scraped, and waits until its pods work.
     pub(crate) async fn workload(&self, workload: Workload, options: &EmulatorOptions) -> Emulator {
         self.deployment(WEB, workload).await;
+        self.emulate(workload.replicas, options).await
+    }
+
+    /// Starts the emulator of the workload's pods, scraped, and waits until they work.
+    pub(crate) async fn emulate(&self, pods: u32, options: &EmulatorOptions) -> Emulator {
         let admin = self.cluster.admin_kubeconfig();
         let emulator = Emulator::start(&admin, &self.namespace, WEB, options, &self.log("emulator"));
         self.prometheus.scrape(&emulator.exporters);
         await_some("pods that work", 60, || async {
             let state = emulator.state().await;
-            if state["pods"] == workload.replicas { Ok(()) } else { Err(state.to_string()) }
+            if state["pods"] == pods { Ok(()) } else { Err(state.to_string()) }
         })
         .await;
         emulator
@@ -153,13 +180,21 @@ impl Scene {
         .await;
     }
 
-    fn policies(&self) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk("autoscaling.arbiter.io", "v1alpha1", "ScalingPolicy");
-        Api::namespaced_with(
-            self.admin.clone(),
-            &self.namespace,
-            &ApiResource::from_gvk_with_plural(&kind, "scalingpolicies"),
-        )
+    /// Objects of a kind in this namespace.
+    pub(crate) fn objects(&self, api_version: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
+        Api::namespaced_with(self.admin.clone(), &self.namespace, &resource)
+    }
+
+    /// The policies.
+    pub(crate) fn policies(&self) -> Api<DynamicObject> {
+        self.objects("autoscaling.arbiter.io/v1alpha1", "ScalingPolicy", "scalingpolicies")
+    }
+
+    /// The kubeconfig that arbiter runs under.
+    pub(crate) fn kubeconfig(&self) -> &std::path::Path {
+        &self.kubeconfig
     }
 
     /// Creates or changes a policy.
@@ -167,6 +202,11 @@ impl Scene {
         let object = json!({"apiVersion": "autoscaling.arbiter.io/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": name}, "spec": spec});
         let params = PatchParams::apply("e2e").force();
         self.policies().patch(name, &params, &Patch::Apply(&object)).await.expect("applying the policy");
+    }
+
+    /// A policy's uid.
+    pub(crate) async fn policy_uid(&self, name: &str) -> Option<String> {
+        self.policies().get(name).await.expect("the policy").metadata.uid
     }
 
     /// A policy's status; `Null` when there is none.
@@ -217,6 +257,16 @@ impl Scene {
         cpus
     }
 
+    /// Pods of the workload that are not being deleted, by name.
+    pub(crate) async fn pods(&self) -> Vec<Pod> {
+        let api: Api<Pod> = Api::namespaced(self.admin.clone(), &self.namespace);
+        let pods = api.list(&ListParams::default().labels(&format!("app={WEB}"))).await.expect("pods");
+        let alive = pods.items.into_iter().filter(|p| p.metadata.deletion_timestamp.is_none());
+        let mut alive: Vec<_> = alive.collect();
+        alive.sort_by_key(|p| p.metadata.name.clone());
+        alive
+    }
+
     /// CPU requests of the pods that are not being deleted, summed, in cores.
     pub(crate) async fn total_cpu(&self) -> f64 {
         self.pod_cpus().await.iter().map(|q| cores(q)).sum()
@@ -262,6 +312,18 @@ impl Drop for Scene {
         let mut kubectl = self.cluster.program("kubectl");
         kubectl.arg("--kubeconfig").arg(kubeconfig).args(["delete", "namespace", "--wait=false", &self.namespace]);
         drop(super::cluster::run(&mut kubectl, None));
+    }
+}
+
+/// Lays fields over others; lists are replaced.
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => into.clone_from(from),
     }
 }
 

@@ -54,11 +54,15 @@ fn the_object_tells_template_owner_writer_and_volumes() {
     let data = json!({"spec": {
         "volumeClaimTemplates": [{}],
         "persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"},
-        "template": {"spec": {"containers": [{"name": "app", "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}}]}}}});
+        "template": {"spec": {
+            "initContainers": [{"name": "migrate"}, {"name": "proxy", "restartPolicy": "Always"}],
+            "containers": [{"name": "app", "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}}]}}}});
     let facts = object_facts(&metadata, &data);
     assert_eq!(facts.owner.as_deref(), Some("App shop"));
     assert_eq!(facts.last_writer.as_deref(), Some("kubectl"));
     assert!(facts.no_shrink.is_some());
+    let names: Vec<_> = facts.template.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["app", "proxy"], "sidecars are sized, ordinary init containers are not");
     let container = &facts.template[0];
     assert_eq!(container.requests.cpu_cores, Some(crate::units::Cores(1.0)));
     assert_eq!(container.requests.memory_bytes, container.limits.memory_bytes, "as the API server defaults it");
