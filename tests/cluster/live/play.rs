@@ -163,10 +163,10 @@ impl Story {
         assert!(least >= ran, "{}: {least} replicas in the takeover, {ran} ran", self.case.key());
     }
 
-    /// Replicas that ran when the takeover was asked for, and the fewest until arbiter was in control.
+    /// Replicas that ran when the takeover was asked for, and the fewest until they were arbiter's to move.
     pub(super) fn takeover(&self) -> (u32, u32) {
         let ran = self.replicas.iter().rfind(|(at, _)| *at < self.phase).map_or(0, |(_, count)| *count);
-        let lasted = self.taken.iter().filter_map(|taken| taken.owned).fold(0.0, f64::max);
+        let lasted = self.taken.iter().filter_map(|taken| taken.heard).fold(0.0, f64::max);
         let meanwhile = self.phase..=self.phase + lasted;
         let after = self.replicas.iter().filter(|(at, _)| meanwhile.contains(at)).map(|(_, count)| *count);
         (ran, after.fold(ran, u32::min))
