@@ -28,11 +28,24 @@ pub struct Checkpoints {
     directory: Option<PathBuf>,
 }
 
+/// Whose memory it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Of<'a> {
+    /// Uid of the policy's object.
+    pub uid: &'a str,
+    /// The target that it names.
+    pub target: &'a Target,
+    /// Uid of the object that has this name now.
+    pub object: &'a str,
+}
+
 /// A file.
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
     uid: String,
     target: Target,
+    #[serde(default)]
+    object: String,
     at: Timestamp,
     memory: Memory,
     #[serde(default)]
@@ -65,8 +78,9 @@ impl Checkpoints {
         self.directory.as_ref().filter(|_| sound).map(|d| d.join(format!("{}.{}.json", key.namespace, key.name)))
     }
 
-    /// What is remembered of a policy; the error is a sentence for the log.
-    pub fn read(&self, key: &PolicyKey, uid: &str, target: &Target, now: Timestamp) -> Result<Remembered, String> {
+    /// What is remembered of a policy; of a target that was made anew since, only what its application is like. The error
+    /// is a sentence for the log.
+    pub fn read(&self, key: &PolicyKey, of: Of<'_>, now: Timestamp) -> Result<Remembered, String> {
         let Some(path) = self.path(key) else { return Ok(Remembered::default()) };
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -76,10 +90,11 @@ impl Checkpoints {
         let found: Checkpoint =
             serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
         let age = now.duration_since(found.at);
-        if found.uid != uid || found.target != *target {
+        if found.uid != of.uid || found.target != *of.target {
             return Ok(Remembered::default());
         }
-        let memory = Some(found.memory).filter(|_| age <= OLDEST && age > -OLDEST);
+        let young = Some(found.memory).filter(|_| age <= OLDEST && age > -OLDEST);
+        let memory = young.map(|m| if found.object == of.object { m } else { m.of_another_object(now) });
         Ok(Remembered { memory, resizes: found.resizes })
     }
 
@@ -87,14 +102,13 @@ impl Checkpoints {
     pub fn write(
         &self,
         key: &PolicyKey,
-        uid: &str,
-        target: &Target,
+        of: Of<'_>,
         at: Timestamp,
         (memory, resizes): (&Memory, Kept),
     ) -> io::Result<()> {
         let Some(path) = self.path(key) else { return Ok(()) };
-        let checkpoint =
-            Checkpoint { uid: uid.to_owned(), target: target.clone(), at, memory: memory.clone(), resizes };
+        let (uid, object) = (of.uid.to_owned(), of.object.to_owned());
+        let checkpoint = Checkpoint { uid, target: of.target.clone(), object, at, memory: memory.clone(), resizes };
         let text = serde_json::to_vec(&checkpoint).map_err(io::Error::other)?;
         replace(&path, &text)
     }
@@ -121,21 +135,26 @@ mod tests {
 
     const AT: Timestamp = Timestamp::UNIX_EPOCH;
 
+    fn of<'a>(uid: &'a str, target: &'a Target) -> Of<'a> {
+        Of { uid, target, object: "o" }
+    }
+
     #[test]
     fn only_the_same_young_workload_is_remembered() {
         let directory = tempfile::tempdir().unwrap();
         let kept = Checkpoints::open(Some(directory.path().join("state"))).unwrap();
-        let memory = |uid: &str, name: &str, at| kept.read(&key(), uid, &target(name), at).map(|found| found.memory);
-        assert_eq!(memory("1", "web", AT), Ok(None));
-        kept.write(&key(), "1", &target("web"), AT, (&Memory::new(), Kept::default())).unwrap();
-        assert_eq!(memory("1", "web", AT), Ok(Some(Memory::new())));
-        assert_eq!(memory("2", "web", AT), Ok(None), "another object of the name");
-        assert_eq!(memory("1", "api", AT), Ok(None), "another target");
-        assert_eq!(memory("1", "web", AT + SignedDuration::from_hours(7)), Ok(None), "old");
+        let (web, api) = (target("web"), target("api"));
+        let memory = |uid: &str, target: &Target, at| kept.read(&key(), of(uid, target), at).map(|found| found.memory);
+        assert_eq!(memory("1", &web, AT), Ok(None));
+        kept.write(&key(), of("1", &web), AT, (&Memory::new(), Kept::default())).unwrap();
+        assert_eq!(memory("1", &web, AT), Ok(Some(Memory::new())));
+        assert_eq!(memory("2", &web, AT), Ok(None), "another object of the name");
+        assert_eq!(memory("1", &api, AT), Ok(None), "another target");
+        assert_eq!(memory("1", &web, AT + SignedDuration::from_hours(7)), Ok(None), "old");
         let file = directory.path().join("state/shop.web.json");
         let text = fs::read_to_string(&file).unwrap();
         fs::write(&file, &text[..text.len() / 2]).unwrap();
-        assert!(kept.read(&key(), "1", &target("web"), AT).unwrap_err().contains("shop.web.json: EOF"));
+        assert!(kept.read(&key(), of("1", &web), AT).unwrap_err().contains("shop.web.json: EOF"));
         assert_eq!(fs::read_dir(directory.path().join("state")).unwrap().count(), 1, "nothing half written lies about");
     }
 
@@ -145,13 +164,13 @@ mod tests {
         let kept = Checkpoints::open(Some(directory.path().to_owned())).unwrap();
         let file = directory.path().join("shop.web.json");
         let taught: Kept = serde_json::from_value(serde_json::json!({"waits": [60.0, 70.0, 80.0]})).unwrap();
-        kept.write(&key(), "1", &target("web"), AT, (&Memory::new(), taught.clone())).unwrap();
-        let old = kept.read(&key(), "1", &target("web"), AT + SignedDuration::from_hours(7)).unwrap();
+        kept.write(&key(), of("1", &target("web")), AT, (&Memory::new(), taught.clone())).unwrap();
+        let old = kept.read(&key(), of("1", &target("web")), AT + SignedDuration::from_hours(7)).unwrap();
         assert_eq!((old.memory, old.resizes), (None, taught));
         let mut text: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         text.as_object_mut().unwrap().remove("resizes");
         fs::write(&file, text.to_string()).unwrap();
-        assert_eq!(kept.read(&key(), "1", &target("web"), AT).unwrap().resizes, Kept::default());
+        assert_eq!(kept.read(&key(), of("1", &target("web")), AT).unwrap().resizes, Kept::default());
     }
 
     #[test]
@@ -159,10 +178,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let kept = Checkpoints::open(Some(directory.path().join("state"))).unwrap();
         let odd = PolicyKey { namespace: "../x".to_owned(), name: "y".to_owned() };
-        kept.write(&odd, "1", &target("web"), AT, (&Memory::new(), Kept::default())).unwrap();
+        let web = target("web");
+        kept.write(&odd, of("1", &web), AT, (&Memory::new(), Kept::default())).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         let none = Checkpoints::open(None).unwrap();
-        none.write(&key(), "1", &target("web"), AT, (&Memory::new(), Kept::default())).unwrap();
-        assert_eq!(none.read(&key(), "1", &target("web"), AT), Ok(Remembered::default()));
+        none.write(&key(), of("1", &web), AT, (&Memory::new(), Kept::default())).unwrap();
+        assert_eq!(none.read(&key(), of("1", &web), AT), Ok(Remembered::default()));
     }
 }

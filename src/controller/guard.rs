@@ -50,16 +50,19 @@ impl Moves {
     }
 }
 
-/// Looks at a decision once more. `no_shrink` is what the target itself forbids; `since` is when this process first
-/// decided for this policy.
+/// What the target says about shrinking.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Target<'a> {
+    /// Why it must not, in words.
+    pub no_shrink: Option<&'a str>,
+    /// Whether a rollout stands still half way: pods that do not start take the places of pods that serve.
+    pub stands: bool,
+}
+
+/// Looks at a decision once more. `since` is when this process first decided for this policy.
 #[must_use]
-pub fn moves(
-    policy: &Policy,
-    snapshot: &Snapshot,
-    decision: &Decision,
-    no_shrink: Option<&str>,
-    since: Timestamp,
-) -> Moves {
+pub fn moves(policy: &Policy, snapshot: &Snapshot, decision: &Decision, target: Target<'_>, since: Timestamp) -> Moves {
+    let no_shrink = target.no_shrink;
     let state = &snapshot.replicas;
     // At somebody else's zero nothing is decided.
     if decision.reason == Reason::ScaledToZero {
@@ -68,13 +71,25 @@ pub fn moves(
     let blind = matches!(decision.reason, Reason::WaitingForData | Reason::SignalsStale);
     let warming = snapshot.at.duration_since(since) < WARM_UP;
     let rolling = state.rolling_out == Some(true) || decision.reason == Reason::RolloutInProgress;
-    let shrinks = decision.replicas < state.spec;
+    // A workload whose rollout stands still keeps as many pods that serve as are wanted: those that do not come on top.
+    let missing = if target.stands { state.spec.0.saturating_sub(state.ready.0) } else { 0 };
+    let wanted = if decision.replicas < state.spec {
+        Replicas(decision.replicas.0.saturating_add(missing).min(state.spec.0))
+    } else {
+        decision.replicas
+    };
+    let shrinks = wanted < state.spec;
     let held = blind || warming || rolling || no_shrink.is_some();
-    let replicas =
-        (policy.levers.replicas && decision.replicas != state.spec && !(shrinks && held)).then_some(decision.replicas);
+    let replicas = (policy.levers.replicas && wanted != state.spec && !(shrinks && held)).then_some(wanted);
     let sized = policy.levers.cpu || policy.levers.memory;
     let sizes = (sized && !rolling).then_some(if blind || warming { Shrink::Forbidden } else { Shrink::Allowed });
-    let bound = no_shrink.filter(|_| shrinks).map(str::to_owned);
+    let beside = || {
+        format!(
+            "{missing} pods of a rollout that stands still do not serve: as many replicas are kept beside the {} wanted",
+            decision.replicas
+        )
+    };
+    let bound = no_shrink.filter(|_| shrinks).map(str::to_owned).or((wanted > decision.replicas).then(beside));
     Moves { replicas, sizes, bound }
 }
 

@@ -18,7 +18,7 @@ use crate::{
         conditions::{self, ConditionStatus, ConditionType, NewCondition},
     },
     decide::{Decision, Reason, Resources, SignalState, SignalVerdict, Snapshot},
-    policy::{Mode, Policy, Role},
+    policy::{Mode, OnRival, Policy, Role},
     units::{Quantity, Replicas, Seconds},
 };
 
@@ -70,7 +70,7 @@ pub struct Decided<'a> {
     pub bound: Option<&'a str>,
     /// What keeps pods from their sizes: reason and sentence.
     pub resizes: Option<(&'a str, &'a str)>,
-    /// A remark on how the pods are told, in words.
+    /// Remarks on the target and its pods, in words.
     pub remark: Option<&'a str>,
 }
 
@@ -229,6 +229,15 @@ fn signals_fresh(snapshot: &Snapshot, decision: &Decision) -> (ConditionStatus, 
     (ConditionStatus::True, "Fresh".into(), "every signal can be trusted".into())
 }
 
+/// Who else keeps writing the count, and what is done about it.
+fn rival(view: Decided<'_>) -> Option<String> {
+    let done = match view.policy.on_rival {
+        OnRival::Floor => "not shrinking, growing if needed (spec.onRival: Floor)",
+        OnRival::Reassert => "written through (spec.onRival: Reassert)",
+    };
+    view.decision.explain.rival.as_ref().map(|rival| format!("{rival}: {done}"))
+}
+
 fn note_displaced(status: &mut ScalingPolicyStatus, ownership: Ownership<'_>) {
     if ownership.known {
         status.displaced = ownership.displaced.to_vec();
@@ -245,20 +254,18 @@ fn in_control(status: &mut ScalingPolicyStatus, view: Decided<'_>, generation: O
         set(status, (ConditionType::InControl, holds, reason, message), generation, now);
     };
     let recommend = "mode is Recommend: nothing is written";
-    match (view.policy.mode, ownership.obstacle) {
-        (Mode::Paused, _) => say(ConditionStatus::Unknown, "Paused", "mode is Paused: nothing is written"),
-        (_, Some((reason, message))) => say(ConditionStatus::False, reason, message),
-        (Mode::Recommend, None) => match ownership.preview {
+    match (view.policy.mode, ownership.obstacle, rival(view)) {
+        (Mode::Paused, ..) => say(ConditionStatus::Unknown, "Paused", "mode is Paused: nothing is written"),
+        (_, Some((reason, message)), _) => say(ConditionStatus::False, reason, message),
+        (Mode::Recommend, None, _) => match ownership.preview {
             Some(preview) => say(ConditionStatus::Unknown, "RecommendOnly", &format!("{recommend}; {preview}")),
             None => say(ConditionStatus::Unknown, "RecommendOnly", recommend),
         },
-        (Mode::Auto, None) if !ownership.known => {
+        (Mode::Auto, None, _) if !ownership.known => {
             say(ConditionStatus::Unknown, "Looking", "other autoscalers of this workload are being looked for");
         }
-        (Mode::Auto, None) if view.decision.reason == Reason::RivalWrites => {
-            say(ConditionStatus::False, "RivalWrites", &view.decision.message);
-        }
-        (Mode::Auto, None) => say(ConditionStatus::True, "InControl", "nobody else writes this workload"),
+        (Mode::Auto, None, Some(rival)) => say(ConditionStatus::False, "RivalWrites", &rival),
+        (Mode::Auto, None, None) => say(ConditionStatus::True, "InControl", "nobody else writes this workload"),
     }
 }
 
@@ -302,9 +309,10 @@ pub enum Change {
 pub fn change(written: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> Change {
     let turned = |c: &Condition| {
         let old = written.conditions.iter().find(|o| o.type_ == c.type_);
-        // A condition that stays false for another cause says so at once; numbers in it are no other cause.
-        let other_cause =
-            |o: &Condition| c.status == "False" && c.type_ != "Limited" && words(&o.message) != words(&c.message);
+        // A condition that stays false for another cause says so at once, and so does a new remark on the target; numbers
+        // in it are no other cause.
+        let told = (c.status == "False" && c.type_ != "Limited") || c.type_ == ConditionType::Ready.as_str();
+        let other_cause = |o: &Condition| told && words(&o.message) != words(&c.message);
         old.is_none_or(|o| o.status != c.status || o.reason != c.reason || other_cause(o))
     };
     let counts = |s: &ScalingPolicyStatus| s.replicas.map(|r| (r.current, r.desired));

@@ -12,7 +12,7 @@ use super::{
     checkpoint::{self, Remembered},
     context::Context,
     custody::{self, Aim, Custody, Wanted as Ownership},
-    guard::{Moves, Shrink, moves},
+    guard::{self, Moves, Shrink, moves},
     policies::{self, NotReady},
     report::Reporter,
     resizes::{Resizes, Task},
@@ -24,6 +24,7 @@ use crate::{
     observe::{
         kubernetes::{PolicyObject, TargetFacts},
         members::{Members, members},
+        rollout::{self, Rollout},
         snapshot::{Parts, Seen, assemble},
     },
     policy::{Mode, Policy, PolicyKey},
@@ -51,6 +52,8 @@ pub struct Workload {
     key: PolicyKey,
     compiled: Option<Compiled>,
     since: Option<Timestamp>,
+    /// Uid of the target that was decided for last.
+    target: Option<String>,
     memory: Memory,
     recalled: Recalled,
     seen: Seen,
@@ -89,6 +92,7 @@ enum Recalled {
 struct Look {
     target: TargetFacts,
     members: Members,
+    rollout: Rollout,
     snapshot: Snapshot,
     taken: Instant,
 }
@@ -102,6 +106,7 @@ impl Workload {
             key,
             compiled: None,
             since: None,
+            target: None,
             memory: Memory::new(),
             recalled: Recalled::default(),
             seen: Seen::default(),
@@ -150,15 +155,19 @@ impl Workload {
         })?;
         wishes.sources_changed |= context.known.set_policy(&self.key, Some(&policy));
         let look = self.look(context, &policy, wishes).await?;
-        self.recall(context, &policy, look.snapshot.at);
+        self.meet(context, &look);
+        self.recall(context, &policy, &look);
         let before = self.memory.clone();
         let started = Instant::now();
         let decision = decide(&look.snapshot, &policy, &mut self.memory, look.snapshot.at);
         context.metrics.observe_decision(started.elapsed());
         context.known.note_decided(&self.key, &look.snapshot.signals);
         let since = *self.since.get_or_insert(look.snapshot.at);
-        let moves = moves(&policy, &look.snapshot, &decision, look.target.object.no_shrink.as_deref(), since)
-            .licensed(self.custody.licence);
+        let target = guard::Target {
+            no_shrink: look.target.object.no_shrink.as_deref(),
+            stands: matches!(look.rollout, Rollout::Stands(_)),
+        };
+        let moves = moves(&policy, &look.snapshot, &decision, target, since).licensed(self.custody.licence);
         self.show(context, &policy, &look, &decision, || serde_json::to_value(&before).unwrap_or_default());
         if policy.mode == Mode::Auto {
             self.act(context, &policy, &look, &decision, &moves).await;
@@ -194,11 +203,31 @@ impl Workload {
         self.custody = custody;
     }
 
+    /// Notes which object it is. Of one that was made anew under the name nothing is known but what its application is
+    /// like: the count of the old one is nothing to it.
+    fn meet(&mut self, context: &Context, look: &Look) {
+        let uid = &look.target.scale.uid;
+        if self.target.as_ref() == Some(uid) {
+            return;
+        }
+        if self.target.replace(uid.clone()).is_some() {
+            tracing::info!(policy = %self.key, "The target was made anew: what was decided for the old one is forgotten.");
+            self.memory = std::mem::take(&mut self.memory).of_another_object(look.snapshot.at);
+            self.resizes = Resizes::default();
+            self.refusals.clear();
+            self.since = None;
+            // A replay begins anew: its snapshots do not say what was forgotten.
+            context.board.restart_replay(&self.key);
+        }
+    }
+
     /// Calls back what is known of the past: what was written down, else what the metrics server has, once it is there.
-    fn recall(&mut self, context: &Context, policy: &Arc<Policy>, now: Timestamp) {
+    fn recall(&mut self, context: &Context, policy: &Arc<Policy>, look: &Look) {
+        let now = look.snapshot.at;
         match self.recalled {
             Recalled::Not => {
-                let kept = context.checkpoints.read(&self.key, self.uid(), &policy.target, now);
+                let of = checkpoint::Of { uid: self.uid(), target: &policy.target, object: &look.target.scale.uid };
+                let kept = context.checkpoints.read(&self.key, of, now);
                 let kept = kept.unwrap_or_else(|error| {
                     tracing::warn!(policy = %self.key, "What was remembered is lost: {error}.");
                     Remembered::default()
@@ -245,8 +274,10 @@ impl Workload {
             return;
         }
         self.recalled = Recalled::Done { kept: Some(now) };
+        let object = self.target.as_deref().unwrap_or_default();
+        let of = checkpoint::Of { uid: self.uid(), target: &policy.target, object };
         let remembered = (&self.memory, self.resizes.kept());
-        if let Err(error) = context.checkpoints.write(&self.key, self.uid(), &policy.target, now, remembered) {
+        if let Err(error) = context.checkpoints.write(&self.key, of, now, remembered) {
             tracing::warn!(policy = %self.key, "What is remembered cannot be written down: {error}.");
         }
     }
@@ -300,18 +331,21 @@ impl Workload {
         context.cluster.write().claim_target(&uid, &self.key);
         let ready = found.pods.iter().filter(|p| p.counts()).map(|p| (p.name.clone(), p.ready())).collect();
         wishes.usage_unknown |= context.known.set_pods(&self.key, ready);
+        let now = context.clock.now();
+        let rollout = rollout::judge(&target.rollout, &found.pods, template_hash.as_deref(), now);
         let parts = Parts {
             target: &target,
             pods: &found.pods,
             template_hash: template_hash.as_deref(),
+            rollout: &rollout,
             room: &room,
             usage: &usage.value,
             usage_lag: usage.lag(),
             signals: &signals,
         };
-        let mut snapshot = assemble(parts, &mut self.seen, context.clock.now());
+        let mut snapshot = assemble(parts, &mut self.seen, now);
         self.resizes.mark(&mut snapshot);
-        Ok(Look { target, members: found, snapshot, taken })
+        Ok(Look { target, members: found, rollout, snapshot, taken })
     }
 
     fn show(
@@ -441,10 +475,11 @@ impl Workload {
         decision: &Decision,
         moves: &Moves,
     ) {
-        let remark = look
-            .members
-            .by_selector_only
-            .then_some("its pods are told by labels alone, since no owner reference of theirs leads to it");
+        let told = "its pods are told by labels alone, since no owner reference of theirs leads to it";
+        let by_labels = look.members.by_selector_only.then(|| told.to_owned());
+        let remarks: Vec<String> =
+            by_labels.into_iter().chain(look.rollout.remark()).chain(look.target.remarks.iter().cloned()).collect();
+        let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
         let view = View::Decided(Decided {
             policy,
             snapshot: &look.snapshot,
@@ -452,7 +487,7 @@ impl Workload {
             ownership: ownership(&self.custody, &self.refusals),
             bound: moves.bound.as_deref(),
             resizes: self.resizes.told(),
-            remark,
+            remark: remark.as_deref(),
         });
         let gate = Gate { mode: policy.mode, seen: look.taken };
         self.reporter.report(context, object, view, gate).await;

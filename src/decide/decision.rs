@@ -179,6 +179,9 @@ pub struct Explain {
     /// What limits it (condition `Limited`), in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limited: Option<String>,
+    /// Who else keeps writing the count (condition `InControl` = False), in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rival: Option<String>,
     /// Why the objective cannot be reached (condition `ObjectiveReachable` = False), in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreachable: Option<String>,

@@ -1,7 +1,12 @@
 //! Writes of others: never an obstacle to growth, upwards a floor for `hold`, and from a repeated rival a truce.
 //!
-//! Somebody else wrote when `spec.replicas` changed to a number that was not decided lately. While a policy only
-//! recommends, others are meant to write and nothing of this applies.
+//! Somebody else wrote when `spec.replicas` changed and the API server names another writer; where it names none, when it
+//! changed to a number that was not decided lately. While a policy only recommends, others are meant to write and nothing
+//! of this applies.
+//!
+//! A rival undoes what we wrote, again and again. So a write counts against it only if we had written since its last
+//! one (a person who goes up step by step is none), and only if no new template comes with it (a deploy is none, however
+//! often it comes).
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +19,11 @@ const RIVAL_WRITES: usize = 3;
 const RIVAL_WINDOW: f64 = 900.0;
 /// … and is left in peace for this long.
 const TRUCE: f64 = 1800.0;
+/// A new template that is seen within this time of a write of the count came with it: one apply changes both, and the
+/// hash of the template shows when its controller has made the first pod set of it, a second or a few later.
+const DEPLOY: f64 = 30.0;
+/// Writes that are remembered: those that count, and one that may yet turn out to be a deploy.
+const WRITES: usize = RIVAL_WRITES + 1;
 
 /// Own decisions that are remembered: a write takes a tick or two to be seen.
 const REMEMBERED: usize = 4;
@@ -26,7 +36,7 @@ pub(super) struct Writes {
     decided: Vec<u32>,
     /// A foreign count that is a floor, and until when.
     floor: Option<(u32, f64)>,
-    /// When others wrote.
+    /// When others wrote after us.
     times: Vec<f64>,
     /// Who wrote last.
     writer: Option<String>,
@@ -58,30 +68,49 @@ impl Writes {
             self.truce_until = None;
             return Foreign::default();
         }
-        let wrote = changed.is_some() && !self.decided.contains(&sample.spec);
+        let ours = match writer {
+            Some(_) => self.decided.last() == Some(&sample.spec),
+            None => self.decided.contains(&sample.spec),
+        };
+        let wrote = changed.is_some() && !ours;
+        if sample.new_template {
+            self.times.retain(|at| sample.t - at > DEPLOY);
+        }
         if let (true, Some(before)) = (wrote, changed) {
             self.floor = (sample.spec > before && sample.spec > 0).then_some((sample.spec, sample.t + hold));
-            let writer: Option<String> = writer.map(|w| w.chars().take(63).collect());
-            if self.writer != writer {
-                self.times.clear();
-                self.writer = writer;
-            }
-            self.times.retain(|at| sample.t - at < RIVAL_WINDOW);
-            self.times.push(sample.t);
-            self.change = Some((before, sample.spec, sample.t));
-            if self.times.len() >= RIVAL_WRITES {
-                self.truce_until = Some(sample.t + TRUCE);
-                self.times.remove(0);
-            }
+            self.note(sample, before, writer);
+        }
+        self.times.retain(|at| (0.0..RIVAL_WINDOW).contains(&(sample.t - at)));
+        if self.times.iter().filter(|at| sample.t - *at >= DEPLOY).count() >= RIVAL_WRITES {
+            self.truce_until = Some(sample.t + TRUCE);
+            self.times.remove(0);
         }
         self.floor = self.floor.filter(|(_, until)| sample.t < *until);
         self.truce_until = self.truce_until.filter(|until| sample.t < *until && *until - sample.t <= TRUCE);
-        if self.truce_until.is_none() && self.times.len() >= RIVAL_WRITES {
-            self.times.clear();
-        }
         let rival = self.truce_until.is_some() && policy.on_rival == OnRival::Floor;
         let until = self.truce_until.filter(|_| rival).or(self.floor.map(|(_, until)| until));
         Foreign { wrote, floor: self.floor.map(|(n, _)| n), rival, left: until.map(|until| until - sample.t) }
+    }
+
+    /// Notes a write of somebody else.
+    fn note(&mut self, sample: &Sample, before: u32, writer: Option<&str>) {
+        let writer: Option<String> = writer.map(|w| w.chars().take(63).collect());
+        if self.writer != writer {
+            self.times.clear();
+            self.change = None;
+            self.writer = writer;
+        }
+        // From the count that it left there itself: nobody had written in between.
+        let after_ours = self.change.is_none_or(|(_, left, _)| left != before);
+        if after_ours && !sample.new_template && self.times.len() < WRITES {
+            self.times.push(sample.t);
+        }
+        self.change = Some((before, sample.spec, sample.t));
+    }
+
+    /// Whether a rival is being kept off or put up with.
+    pub(super) fn contested(&self) -> bool {
+        self.truce_until.is_some()
     }
 
     /// Who the rival is and what it did, in words.

@@ -68,6 +68,7 @@ pub(super) fn of(binding: Binding, facts: &Facts) -> Explain {
     explain.signals = facts.signals.report(facts.policy, facts.snapshot);
     explain.held_back_by = sentence::held_back_by(facts).into_iter().map(cut).collect();
     explain.limited = sentence::limit(facts).map(cut);
+    explain.rival = facts.memory.foreign.contested().then(|| cut(facts.memory.foreign.describe()));
     explain.unreachable = sentence::unreachable(facts).map(cut);
     trim_to_size(&mut explain);
     explain
@@ -264,7 +265,7 @@ pub(super) fn size_of(explain: &Explain) -> usize {
 /// Leaves something out; false: there is nothing of the kind any more.
 type Less = fn(&mut Explain) -> bool;
 
-/// What is left out, the least important first. Without all of it a record is a few numbers and three short texts.
+/// What is left out, the least important first. Without all of it a record is a few numbers and four short texts.
 const LESS: [Less; 10] = [
     |e| e.signals.iter_mut().rev().find_map(|s| s.note.take()).is_some(),
     |e| e.then_leave.pop().is_some(),
@@ -323,7 +324,8 @@ pub(super) fn at_most(explain: &Explain) -> usize {
         let note = s.note.as_ref().map_or(0, |note| 6 * note.len() + 10);
         NAMES_OF_SIGNAL + 6 * s.name.len() + 2 * ANY + note
     };
-    let texts = [&explain.limited, &explain.unreachable].into_iter().flatten().chain(&explain.held_back_by);
+    let texts = [&explain.limited, &explain.rival, &explain.unreachable];
+    let texts = texts.into_iter().flatten().chain(&explain.held_back_by);
     let cores =
         [explain.demand_cores, explain.usage_cores, explain.planned_cores, explain.capacity_cores, explain.idle_cores];
     let others = [explain.headroom, explain.allowed_utilization, explain.capacity_adjustment];

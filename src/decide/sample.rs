@@ -222,6 +222,17 @@ impl Clock {
         self.started.filter(|_| self.last.is_none()).map(|started| (self.watched, started + self.watched))
     }
 
+    /// Seconds of whole usage that have been seen.
+    pub(super) const fn watched(&self) -> f64 {
+        self.watched
+    }
+
+    /// Takes over the template that another clock saw last.
+    pub(super) fn keep_template(&mut self, seen: &Self) {
+        self.template.clone_from(&seen.template);
+        self.template_cores = seen.template_cores;
+    }
+
     /// Takes over what another clock has learned: how long pods take to start, and for how long the workload was watched.
     pub(super) fn learn_from(&mut self, learned: &Self, watched: f64, now: f64) {
         self.start_p90 = learned.start_p90;

@@ -282,6 +282,17 @@ impl Memory {
         }
     }
 
+    /// What is left when the workload's object was made anew under its name: what was learned about the application. What
+    /// was decided for the old object, what others wrote to it and what its pods were doing is forgotten; its template is
+    /// known, so that another one is seen to be new.
+    #[must_use]
+    pub fn of_another_object(self, now: jiff::Timestamp) -> Self {
+        let (now, clock) = (sample::seconds(now), self.clock.clone());
+        let mut rested = self.rested(now, clock.watched());
+        rested.clock.keep_template(&clock);
+        rested
+    }
+
     fn take(&mut self, learned: Self, watched: f64, now: f64) {
         self.demand = learned.demand;
         self.capacity = learned.capacity;

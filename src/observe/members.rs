@@ -3,7 +3,7 @@
 //! The selector alone is not enough: two Deployments may share labels, and pods of an Argo experiment carry those of
 //! its Rollout. Pure.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use kube::core::{Expression, Selector, SelectorExt};
 
@@ -85,18 +85,10 @@ fn name(text: &str) -> Option<String> {
     (!text.is_empty() && !text.contains([' ', '(', ')', '!'])).then(|| text.to_owned())
 }
 
-/// Pods by the hash of their template, for telling whether a rollout is under way.
-#[must_use]
-pub fn templates(pods: &[Arc<PodFacts>]) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for hash in pods.iter().filter(|p| p.counts()).filter_map(|p| p.template_hash()) {
-        *counts.entry(hash.to_owned()).or_default() += 1;
-    }
-    counts
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

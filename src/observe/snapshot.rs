@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::{
     kubernetes::{ContainerFacts, PodFacts, TargetFacts, TemplateContainer},
+    rollout::Rollout,
     usage::{
         PodId, UsageTable,
         aggregate::{OomCounters, UsagePod, fill, newest_age},
@@ -33,6 +34,8 @@ pub struct Parts<'a> {
     pub pods: &'a [Arc<PodFacts>],
     /// Hash of the newest template, when the target has one.
     pub template_hash: Option<&'a str>,
+    /// Whether its pods are being replaced.
+    pub rollout: &'a Rollout,
     /// Room to grow in.
     pub room: &'a Room,
     /// Usage of pods, theirs among others.
@@ -96,8 +99,6 @@ fn count(pods: &[Arc<PodFacts>], which: impl Fn(&PodFacts) -> bool) -> Replicas 
 }
 
 fn replicas(parts: Parts<'_>, now: Timestamp) -> ReplicaState {
-    let hashes: BTreeSet<&str> =
-        parts.pods.iter().filter(|p| p.counts()).filter_map(|p| p.template_hash()).chain(parts.template_hash).collect();
     let youngest = parts.pods.iter().filter(|p| p.ready()).filter_map(|p| p.ready_since).max();
     ReplicaState {
         spec: parts.target.scale.replicas,
@@ -106,7 +107,7 @@ fn replicas(parts: Parts<'_>, now: Timestamp) -> ReplicaState {
         unschedulable: count(parts.pods, |p| p.counts() && p.unschedulable),
         terminating: count(parts.pods, |p| p.deleting && !p.finished),
         youngest_ready_age_seconds: youngest.map(|t| between(t, now)),
-        rolling_out: (!hashes.is_empty()).then_some(hashes.len() > 1),
+        rolling_out: parts.rollout.holds(),
         template_hash: parts.template_hash.map(str::to_owned),
         last_writer: parts.target.object.last_writer.clone(),
     }

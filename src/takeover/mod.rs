@@ -14,6 +14,7 @@
 //!   people made meanwhile;
 //! - left alone, it ends in owned, released, frozen or a refusal that says what a person has to do.
 
+mod git;
 mod hpa;
 mod keda;
 mod next;
@@ -27,6 +28,7 @@ mod vpa;
 
 use serde_json::Value;
 
+pub use git::Tool;
 pub use next::{licence, next};
 pub use preview::preview;
 pub use refusal::{Reason, Refusal};

@@ -217,15 +217,7 @@ impl Rival {
 
     /// The tool that keeps it in Git, by the marks that these tools leave.
     pub(super) fn in_git(&self) -> Option<&'static str> {
-        let has = |place: &str, key: &str| self.object["metadata"][place].get(key).is_some();
-        let marks = [
-            ("annotations", "argocd.argoproj.io/tracking-id", "Argo CD"),
-            ("labels", "argocd.argoproj.io/instance", "Argo CD"),
-            ("labels", "kustomize.toolkit.fluxcd.io/name", "Flux"),
-            ("labels", "helm.toolkit.fluxcd.io/name", "Flux"),
-            ("annotations", "meta.helm.sh/release-name", "Helm"),
-        ];
-        marks.into_iter().find(|(place, key, _)| has(place, key)).map(|(_, _, tool)| tool)
+        super::Tool::of(&self.object["metadata"]).map(super::Tool::as_str)
     }
 }
 

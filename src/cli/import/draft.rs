@@ -3,8 +3,12 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use serde_json::Value;
 
-use super::object::{Left, Object};
+use super::{
+    git::{self, Keepers},
+    object::{Left, Object},
+};
 use crate::{
     api::{self, Lever, Mode, ScalingPolicy, ScalingPolicySpec},
     policy::{Problem, ProblemKind, compile},
@@ -17,6 +21,8 @@ pub(super) struct Draft {
     namespace: String,
     /// The objects that it comes from, for the comment above it.
     from: Vec<String>,
+    /// Who keeps them in Git.
+    keepers: Keepers,
     /// File and object that come first, for messages about the whole.
     place: String,
     /// Levers that the objects had.
@@ -72,6 +78,7 @@ impl Draft {
             name: spec.target_ref.name.clone(),
             namespace: object.namespace().to_owned(),
             from: Vec::new(),
+            keepers: Keepers::new(),
             place: object.place(),
             levers: BTreeSet::new(),
             horizontal: false,
@@ -83,6 +90,7 @@ impl Draft {
     pub(super) fn comes_from(&mut self, object: &Object) {
         let kind = object.at("/kind").as_str().unwrap_or_default();
         self.from.push(format!("{kind} {}", object.name()));
+        git::note(&mut self.keepers, object.value(), object.namespace());
     }
 
     /// Another object has already said how replicas are scaled: this one's settings are left.
@@ -122,8 +130,13 @@ impl Draft {
         std::iter::once(name.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(name)
     }
 
-    /// The policy as YAML. What this version cannot do yet is taken out and said.
-    pub(super) fn finish(mut self, left: &mut Vec<Left>) -> Result<String, serde_saphyr::ser::Error> {
+    /// The policy as YAML. What this version cannot do yet is taken out and said. `workload` is the metadata of the target,
+    /// where its manifest is given too.
+    pub(super) fn finish(
+        mut self,
+        workload: Option<&Value>,
+        left: &mut Vec<Left>,
+    ) -> Result<String, serde_saphyr::ser::Error> {
         self.spec.levers = Some(self.levers.iter().copied().collect());
         for _ in 0..2 {
             let problems = self.problems();
@@ -150,7 +163,10 @@ impl Draft {
             spec: &self.spec,
         };
         let yaml = serde_saphyr::to_string(&printed)?;
-        Ok(format!("---\n# From {}.\n{yaml}", self.from.join(", ")))
+        if self.levers.contains(&Lever::Replicas) {
+            git::note_workload(&mut self.keepers, &self.spec.target_ref, &self.namespace, workload);
+        }
+        Ok(format!("---\n# From {}.\n{}{yaml}", self.from.join(", "), git::comments(&self.keepers)))
     }
 
     fn problems(&self) -> Vec<Problem> {

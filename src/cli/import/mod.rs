@@ -3,10 +3,13 @@
 //! Bounds, targets, behavior and triggers are kept, with what the API server would have filled in. Levers are those
 //! that the objects had: a lone HPA gives a policy that moves replicas and nothing else. The mode is `Recommend`.
 //!
+//! Where a tool keeps the objects in Git, the text that it needs is printed as comments above the policy.
+//!
 //! Invariant: nothing is dropped in silence. What could not be carried over is a line on stderr, with its place, the
 //! reason, and what to do; then the exit code is 1. What is printed is a policy that this version accepts.
 
 mod draft;
+mod git;
 mod hpa;
 mod keda;
 mod object;
@@ -73,11 +76,15 @@ fn import(files: &[(String, String)], item_seconds: Option<f64>) -> Result<Outco
     let mut drafts: BTreeMap<(String, String, String), Draft> = BTreeMap::new();
     let mut left = Vec::new();
     let mut seen = 0_usize;
+    let mut others = BTreeMap::new();
     for (file, text) in files {
         let documents = validate::Document::all(text).map_err(|(line, message)| {
             let place = line.map_or_else(|| file.clone(), |line| format!("{file}:{line}"));
             Failure::Input(format!("{place}: {message}"))
         })?;
+        for value in documents.iter().flat_map(Object::values) {
+            others.insert(object::identity(value), value["metadata"].clone());
+        }
         for object in documents.iter().flat_map(|document| Object::all(file, document)) {
             seen += 1;
             take(&object, item_seconds, &mut drafts, &mut left);
@@ -89,8 +96,10 @@ fn import(files: &[(String, String)], item_seconds: Option<f64>) -> Result<Outco
         return Err(Failure::Input(format!("{}: {what}: give the manifests of the autoscalers", names.join(", "))));
     }
     let mut policies = String::new();
-    for draft in drafts.into_values() {
-        let text = draft.finish(&mut left).map_err(|error| Failure::Environment(format!("stdout: {error}")))?;
+    for ((namespace, kind, name), draft) in drafts {
+        let workload = others.get(&(namespace, kind, name));
+        let text =
+            draft.finish(workload, &mut left).map_err(|error| Failure::Environment(format!("stdout: {error}")))?;
         policies.push_str(&text);
     }
     Ok(Outcome { policies, left })

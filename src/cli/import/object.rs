@@ -51,14 +51,23 @@ pub(super) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// The autoscalers of a document; other objects are passed over.
-    pub(super) fn all(file: &'a str, document: &'a Document) -> Vec<Self> {
+    /// The objects of a document: itself, or the items of a list with their index.
+    fn items(document: &Document) -> Vec<(Option<usize>, &Value)> {
         let value = &document.value;
         let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
-        let items: Vec<(Option<usize>, &Value)> = match value["items"].as_array().filter(|_| is_list) {
+        match value["items"].as_array().filter(|_| is_list) {
             Some(items) => items.iter().enumerate().map(|(index, item)| (Some(index), item)).collect(),
             None => vec![(None, value)],
-        };
+        }
+    }
+
+    /// The objects of a document, whatever they are.
+    pub(super) fn values(document: &Document) -> impl Iterator<Item = &Value> {
+        Self::items(document).into_iter().map(|(_, value)| value)
+    }
+
+    /// The autoscalers of a document; other objects are passed over.
+    pub(super) fn all(file: &'a str, document: &'a Document) -> Vec<Self> {
         let read = |(item, value): (Option<usize>, &'a Value)| {
             let group = value["apiVersion"].as_str()?.split_once('/')?.0;
             let kind = match (group, value["kind"].as_str()?) {
@@ -69,7 +78,12 @@ impl<'a> Object<'a> {
             };
             Some(Self { kind, file, document, item, value })
         };
-        items.into_iter().filter_map(read).collect()
+        Self::items(document).into_iter().filter_map(read).collect()
+    }
+
+    /// The whole object.
+    pub(super) const fn value(&self) -> &'a Value {
+        self.value
     }
 
     /// A field, by its JSON pointer.
@@ -137,6 +151,12 @@ impl<'a> Object<'a> {
         let unknown = fields.into_iter().flat_map(|fields| fields.keys()).filter(|key| !known.contains(&key.as_str()));
         unknown.map(|key| self.left(&format!("{path}.{key}"), "has no counterpart", "do without it")).collect()
     }
+}
+
+/// Namespace, kind and name of an object, as a draft is told by its target's.
+pub(super) fn identity(object: &Value) -> (String, String, String) {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    (text("/metadata/namespace"), text("/kind"), text("/metadata/name"))
 }
 
 /// A number that may be written as text.

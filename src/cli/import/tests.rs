@@ -29,9 +29,17 @@ fn policies(yaml: &str) -> Vec<Policy> {
 #[test]
 fn realistic_manifests_give_the_policies_on_file() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/import/golden");
-    for (name, item_seconds) in
-        [("web", None), ("worker", Some(0.25)), ("sizes", None), ("old-hpa", None), ("metrics", None), ("both", None)]
-    {
+    for (name, item_seconds) in [
+        ("web", None),
+        ("worker", Some(0.25)),
+        ("sizes", None),
+        ("old-hpa", None),
+        ("metrics", None),
+        ("both", None),
+        ("argo-cd", None),
+        ("flux", None),
+        ("helm", None),
+    ] {
         let text = std::fs::read_to_string(folder.join(format!("{name}.in.yaml"))).unwrap();
         let out = folder.join(format!("{name}.out.yaml"));
         let printed = printed(&[&text], item_seconds);
@@ -135,6 +143,21 @@ fn no_field_is_dropped_in_silence() {
     let said: Vec<String> = import(&files(&[&text]), None).unwrap().left.iter().map(ToString::to_string).collect();
     assert!(said.iter().any(|s| s.contains("spec.metricz has no counterpart")), "{said:?}");
     assert!(said.iter().any(|s| s.contains("spec.behavior.scaleDown.speed has no counterpart")), "{said:?}");
+}
+
+#[test]
+fn text_for_git_is_for_what_is_kept_there_alone() {
+    assert!(!import(&files(&[HPA]), None).unwrap().policies.contains("Git"));
+    let mark = "labels: {kustomize.toolkit.fluxcd.io/name: apps}";
+    let kept = HPA.replace("namespace: shop}", &format!("namespace: shop, {mark}}}"));
+    // The workload's own manifest says that nobody keeps it.
+    let free = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\n";
+    let both = import(&files(&[&kept, free]), None).unwrap().policies;
+    assert!(both.contains("IfNotPresent") && !both.contains("/spec/replicas"), "{both}");
+    let owned = free.replace("namespace: shop}", "namespace: shop, annotations: {meta.helm.sh/release-name: web}}");
+    let two = import(&files(&[&kept, &owned]), None).unwrap().policies;
+    assert!(two.contains("IfNotPresent") && two.contains("lookup \"apps/v1\" \"Deployment\""), "{two}");
+    policies(&two);
 }
 
 const SCALED: &str = "

@@ -40,10 +40,15 @@ fn policy(levers: Levers) -> Policy {
 
 /// What passes of a decision to go from 5 replicas to `to`, this long after the start.
 fn pass(to: u32, reason: Reason, rolling: bool, no_shrink: Option<&str>, seconds: i64) -> Moves {
+    let target = super::Target { no_shrink, stands: false };
+    pass_with(to, reason, ReplicaState { rolling_out: Some(rolling), ..ReplicaState::default() }, target, seconds)
+}
+
+fn pass_with(to: u32, reason: Reason, state: ReplicaState, target: super::Target<'_>, seconds: i64) -> Moves {
     let snapshot = Snapshot {
         v: 0,
         at: at(seconds),
-        replicas: ReplicaState { spec: Replicas(5), rolling_out: Some(rolling), ..ReplicaState::default() },
+        replicas: ReplicaState { spec: Replicas(5), ..state },
         start_seconds: Vec::new(),
         usage_age_seconds: None,
         window_seconds: None,
@@ -61,7 +66,7 @@ fn pass(to: u32, reason: Reason, rolling: bool, no_shrink: Option<&str>, seconds
         message: String::new(),
         explain: Explain::default(),
     };
-    moves(&policy(Levers::ALL), &snapshot, &decision, no_shrink, at(0))
+    moves(&policy(Levers::ALL), &snapshot, &decision, target, at(0))
 }
 
 #[test]
@@ -84,6 +89,21 @@ fn a_shrink_needs_everything_to_be_in_order() {
     assert_eq!(pass(3, Reason::WaitingForData, false, None, 900).replicas, None);
     let held = pass(3, Reason::CpuDemand, false, Some("would delete volumes"), 900);
     assert_eq!((held.replicas, held.bound.as_deref()), (None, Some("would delete volumes")));
+}
+
+#[test]
+fn a_rollout_that_stands_still_keeps_places_for_the_pods_that_do_not_serve() {
+    let pass = |to: u32, ready: u32| {
+        let state = ReplicaState { ready: Replicas(ready), rolling_out: Some(false), ..ReplicaState::default() };
+        let moves = pass_with(to, Reason::CpuDemand, state, super::Target { no_shrink: None, stands: true }, 900);
+        (moves.replicas.map(|r| r.0), moves.bound)
+    };
+    assert_eq!(pass(2, 5), (Some(2), None), "all serve");
+    assert_eq!(pass(2, 4).0, Some(3));
+    assert!(pass(2, 4).1.unwrap().starts_with("1 pods of a rollout that stands still do not serve"));
+    assert_eq!(pass(2, 1).0, None, "not below what runs");
+    assert_eq!(pass(9, 1), (Some(9), None), "growth always passes");
+    assert_eq!(pass(2, 13).0, Some(2), "surge");
 }
 
 #[test]

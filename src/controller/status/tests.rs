@@ -211,6 +211,37 @@ fn what_keeps_pods_from_their_sizes_is_a_limit_beside_the_others() {
 }
 
 #[test]
+fn a_rival_is_named_as_long_as_it_is_one_whatever_the_reason_of_the_decision() {
+    let say = |on_rival, reason| {
+        let mut decision = decision(3, reason, "");
+        decision.explain.rival = Some("night-saver changed replicas 6 → 2 at 12:03 UTC: 3 times in 15 min".into());
+        let (snapshot, policy) = (snapshot(), Policy { on_rival, ..policy(Mode::Auto) });
+        let view = decided(&policy, &snapshot, &decision, Ownership::ALONE);
+        let status = next(&ScalingPolicyStatus::default(), View::Decided(view), Some(1), at(0));
+        let control = conditions::find(&status.conditions, ConditionType::InControl).unwrap();
+        format!("{}/{}: {}", control.status, control.reason, control.message)
+    };
+    for reason in [Reason::RivalWrites, Reason::CpuDemand, Reason::LimitedByMax] {
+        let said = say(OnRival::Floor, reason);
+        assert!(said.starts_with("False/RivalWrites: night-saver changed replicas 6 → 2"), "{said}");
+        assert!(said.ends_with("not shrinking, growing if needed (spec.onRival: Floor)"), "{said}");
+    }
+    assert!(say(OnRival::Reassert, Reason::CpuDemand).ends_with("written through (spec.onRival: Reassert)"));
+}
+
+#[test]
+fn a_new_remark_on_the_target_is_urgent() {
+    let say = |remark: Option<&str>| {
+        let (snapshot, decision, policy) = (snapshot(), decision(3, Reason::CpuDemand, ""), policy(Mode::Auto));
+        let view = Decided { remark, ..decided(&policy, &snapshot, &decision, Ownership::ALONE) };
+        next(&ScalingPolicyStatus::default(), View::Decided(view), Some(1), at(0))
+    };
+    let step = |n: u32| say(Some(&format!("its Rollout is at step {n} of 5")));
+    assert_eq!(change(&say(None), &step(1)), Change::Urgent);
+    assert_eq!(change(&step(1), &step(2)), Change::Calm, "numbers are no other remark");
+}
+
+#[test]
 fn what_people_act_on_is_urgent_and_numbers_are_not() {
     let status = |replicas, reason, message: &str| {
         step(&ScalingPolicyStatus::default(), &decision(replicas, reason, message), 0)

@@ -255,6 +255,71 @@ fn a_repeated_rival_gets_a_truce_and_growth_goes_on() {
     assert_eq!(plant.replicas(), n, "tried again after half an hour");
 }
 
+/// What is said of a rival after somebody has written the count three times, each after a write of ours, with these
+/// templates.
+fn three_writes(templates: [&str; 3]) -> Option<String> {
+    let mut plant = Plant::new(policy(), 700.0, 10);
+    plant.template = Some("a".to_owned());
+    plant.run(3600.0);
+    for template in templates {
+        plant.template = Some(template.to_owned());
+        plant.scale(2);
+        plant.run(60.0);
+    }
+    plant.step().explain.rival
+}
+
+#[test]
+fn a_deploy_and_a_person_are_no_rivals() {
+    assert!(three_writes(["a", "a", "a"]).is_some(), "undone three times");
+    assert_eq!(three_writes(["b", "c", "d"]), None, "each with a new template");
+    assert_eq!(three_writes(["a", "b", "b"]), None, "one of three was a deploy");
+    let mut person = Plant::new(policy(), 700.0, 10);
+    person.run(3600.0);
+    let n = person.replicas();
+    for step in 1..=4 {
+        person.scale(n + step);
+        person.run(60.0);
+    }
+    assert_eq!(person.step().explain.rival, None, "up, step by step, and nothing of ours between");
+}
+
+#[test]
+fn a_template_that_is_seen_after_the_count_makes_it_a_deploy() {
+    let mut plant = Plant::new(policy(), 700.0, 10);
+    plant.tick = 5.0;
+    plant.template = Some("a".to_owned());
+    plant.run(3600.0);
+    for template in ["b", "c", "d", "e"] {
+        plant.scale(2);
+        plant.run(20.0);
+        plant.template = Some(template.to_owned());
+        plant.run(40.0);
+    }
+    assert_eq!(plant.step().explain.rival, None);
+}
+
+#[test]
+fn a_rival_is_told_as_long_as_the_truce_lasts_and_is_written_over_where_that_is_asked_for() {
+    let mut plant = Plant::new(policy(), 700.0, 10);
+    plant.run(3600.0);
+    for _ in 0..3 {
+        plant.scale(2);
+        plant.run(60.0);
+    }
+    plant.rate = 1600.0;
+    let grows = plant.step();
+    assert!(grows.reason != Reason::RivalWrites && grows.explain.rival.is_some(), "{}", grows.message);
+    plant.run(1900.0);
+    assert_eq!(plant.step().explain.rival, None);
+    plant.policy.on_rival = crate::policy::OnRival::Reassert;
+    for _ in 0..3 {
+        plant.scale(2);
+        plant.run(60.0);
+    }
+    assert!(plant.step().explain.rival.is_some());
+}
+
 #[test]
 fn a_queue_burst_is_answered_in_one_step() {
     let mut policy = policy();

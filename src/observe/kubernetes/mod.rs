@@ -9,6 +9,7 @@ mod rival_watch;
 pub mod rivals;
 mod target;
 mod watch;
+mod writers;
 
 pub use index::{Index, Kind};
 pub use objects::{ContainerFacts, OomKill, PodFacts, PolicyObject, Qos, ReplicaSetFacts};

@@ -335,7 +335,7 @@ pub struct ReplicaSetFacts {
     pub owner: Option<String>,
     /// Replicas asked of it.
     pub replicas: u32,
-    /// Revision that its Deployment gave it.
+    /// Revision that its Deployment or Rollout gave it.
     pub revision: u64,
     /// When it was created.
     pub created: Option<Timestamp>,
@@ -487,11 +487,15 @@ impl PodFacts {
     /// Hash of the template it came from, under whichever label its controller writes it.
     #[must_use]
     pub fn template_hash(&self) -> Option<&str> {
-        ["pod-template-hash", "rollouts-pod-template-hash", "controller-revision-hash"]
-            .into_iter()
-            .find_map(|label| self.labels.get(label))
-            .map(String::as_str)
+        template_hash(&self.labels)
     }
+}
+
+/// The hash of a template, among the labels that controllers put on what they make of it: Deployments, Argo Rollouts,
+/// and StatefulSets.
+fn template_hash(labels: &BTreeMap<String, String>) -> Option<&str> {
+    let known = ["pod-template-hash", "rollouts-pod-template-hash", "controller-revision-hash"];
+    known.into_iter().find_map(|label| labels.get(label)).map(String::as_str)
 }
 
 impl ReplicaSetObject {
@@ -502,12 +506,12 @@ impl ReplicaSetObject {
         ReplicaSetFacts {
             owner: controller_uid(&self.metadata),
             replicas: self.spec.replicas.unwrap_or(1),
-            revision: annotations
-                .and_then(|a| a.get("deployment.kubernetes.io/revision"))
-                .and_then(|r| r.parse().ok())
+            revision: ["deployment.kubernetes.io/revision", "rollout.argoproj.io/revision"]
+                .into_iter()
+                .find_map(|key| annotations?.get(key)?.parse().ok())
                 .unwrap_or_default(),
             created: self.metadata.creation_timestamp.as_ref().map(|t| t.0),
-            template_hash: self.metadata.labels.as_ref().and_then(|l| l.get("pod-template-hash")).cloned(),
+            template_hash: self.metadata.labels.as_ref().and_then(template_hash).map(str::to_owned),
             namespace: self.metadata.namespace.unwrap_or_default(),
             name: self.metadata.name.unwrap_or_default(),
         }

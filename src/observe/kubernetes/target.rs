@@ -4,16 +4,15 @@
 //! not say: the pod template, the owner, who wrote the count last. Every way in which a target can be unfit is a
 //! [`TargetError`]: a word for the condition, a sentence for people.
 
+mod neighbours;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use k8s_openapi::{
-    api::autoscaling::v1::Scale,
-    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta},
-};
+use k8s_openapi::{api::autoscaling::v1::Scale, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Client,
     api::DynamicObject,
@@ -22,10 +21,14 @@ use kube::{
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::objects;
+use super::{objects, writers};
 use crate::{
     decide::Resources,
-    observe::{members::parse_selector, root_cause},
+    observe::{
+        members::parse_selector,
+        rollout::{self, RolloutFacts},
+        root_cause,
+    },
     policy::Target,
     units::Replicas,
 };
@@ -35,6 +38,14 @@ const DISCOVERY_TTL: Duration = Duration::from_mins(10);
 
 /// How long a failed discovery is believed, so that a missing CRD costs one request in half a minute.
 const DISCOVERY_FAILED_TTL: Duration = Duration::from_secs(30);
+
+/// How long a target is not read again after a right was missing: the condition says it, and a stream of refusals helps
+/// nobody.
+const FORBIDDEN_TTL: Duration = Duration::from_mins(1);
+
+/// How long it is said that a Git tool keeps the count after it was last seen to own it: each write of ours takes the field
+/// from it, each of its syncs (3 min for Argo CD, 10 min for Flux where nothing else is asked) takes it back.
+const KEPT_TTL: Duration = Duration::from_mins(30);
 
 /// How long one read may take: well within a tick.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,6 +110,19 @@ pub enum TargetError {
         /// Kind and name of the owner.
         owner: String,
     },
+    /// Flagger serves from another Deployment.
+    #[error(
+        "Canary {canary} of Flagger takes new versions from Deployment {name} and serves from Deployment {primary}: point \
+         spec.targetRef at Deployment {primary}"
+    )]
+    CanarySource {
+        /// Of the reference.
+        name: String,
+        /// The Canary.
+        canary: String,
+        /// What serves.
+        primary: String,
+    },
     /// A right is missing.
     #[error(
         "may not {verb} {resource} in namespace {namespace}: grant the verb {verb} on {resource} to the controller"
@@ -132,6 +156,7 @@ impl TargetError {
             Self::NotFound { .. } => "TargetNotFound",
             Self::NoSelector { .. } => "NoSelector",
             Self::HasOwner { .. } => "TargetHasOwner",
+            Self::CanarySource { .. } => "CanarySource",
             Self::Forbidden { .. } => "Forbidden",
             Self::Unreadable { .. } => "TargetUnreadable",
         }
@@ -179,6 +204,16 @@ pub struct ObjectFacts {
     pub template_hash: Option<String>,
     /// Kind and name of the owner that controls it.
     pub owner: Option<String>,
+    /// The Canary of Flagger that owns it; it moves the template, and leaves the count to others.
+    pub canary: Option<String>,
+    /// The object that its pod template is taken from, where it has none itself.
+    pub template_from: Option<Target>,
+    /// What it says of its rollout.
+    pub rollout: RolloutFacts,
+    /// Why its pod template is not known, half a sentence.
+    pub no_template: Option<String>,
+    /// Who keeps its count and will write it back, half a sentence, and when that was last seen.
+    pub kept: Option<(String, Instant)>,
     /// Why it must not shrink, in words.
     pub no_shrink: Option<String>,
     /// Who wrote `spec.replicas` last, when that was somebody else.
@@ -194,6 +229,10 @@ pub struct TargetFacts {
     pub scale: ScaleFacts,
     /// What the object says.
     pub object: Arc<ObjectFacts>,
+    /// What it, and what is beside it, says of its rollout.
+    pub rollout: RolloutFacts,
+    /// What is to be said about it now, half a sentence each.
+    pub remarks: Vec<String>,
     /// Whether its pods are known to be tied to it by owner references.
     pub owned_by_chain: bool,
 }
@@ -206,6 +245,8 @@ pub struct Targets {
     client: Client,
     kinds: Mutex<BTreeMap<String, (Instant, Option<Kinds>)>>,
     objects: Mutex<BTreeMap<ObjectKey, Arc<ObjectFacts>>>,
+    others: Mutex<BTreeMap<ObjectKey, neighbours::Seen>>,
+    refused: Mutex<BTreeMap<ObjectKey, (Instant, TargetError)>>,
 }
 
 impl std::fmt::Debug for Targets {
@@ -218,11 +259,35 @@ impl Targets {
     /// A reader with empty caches.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, kinds: Mutex::default(), objects: Mutex::default() }
+        Self {
+            client,
+            kinds: Mutex::default(),
+            objects: Mutex::default(),
+            others: Mutex::default(),
+            refused: Mutex::default(),
+        }
     }
 
     /// Reads a target.
     pub async fn read(&self, namespace: &str, target: &Target) -> Result<TargetFacts, TargetError> {
+        let key = (namespace.to_owned(), target.clone());
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some((at, error)) = refused
+            && at.elapsed() < FORBIDDEN_TTL
+        {
+            return Err(error);
+        }
+        let read = self.look(namespace, target).await;
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        match &read {
+            Err(error @ TargetError::Forbidden { .. }) => drop(refused.insert(key, (Instant::now(), error.clone()))),
+            _ => drop(refused.remove(&key)),
+        }
+        drop(refused);
+        read
+    }
+
+    async fn look(&self, namespace: &str, target: &Target) -> Result<TargetFacts, TargetError> {
         if target.kind == "DaemonSet" {
             return Err(TargetError::DaemonSet);
         }
@@ -238,13 +303,19 @@ impl Targets {
             let (kind, name) = (target.kind.clone(), target.name.clone());
             return Err(TargetError::HasOwner { kind, name, owner: owner.clone() });
         }
+        let rollout = self.beside(namespace, target, &api, &object).await?;
         let owned_by_chain = matches!(target.kind.as_str(), "Deployment" | "ReplicaSet" | "StatefulSet" | "Rollout");
-        Ok(TargetFacts { resource, scale, object, owned_by_chain })
+        let scaled_down = neighbours::scaled_down_for_a_rollout(target, &object, scale.replicas.0);
+        let kept = object.kept.as_ref().filter(|(_, seen)| seen.elapsed() < KEPT_TTL).map(|(words, _)| words.clone());
+        let remarks = object.no_template.iter().cloned().chain(kept).chain(scaled_down).collect();
+        Ok(TargetFacts { resource, scale, object, rollout, remarks, owned_by_chain })
     }
 
     /// Forgets what is cached of targets that no policy names any more.
     pub fn retain(&self, wanted: impl Fn(&str, &Target) -> bool) {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner).retain(|(ns, target), _| wanted(ns, target));
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).retain(|(ns, target), _| wanted(ns, target));
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).retain(|(ns, target), _| wanted(ns, target));
     }
 
     async fn object(
@@ -257,14 +328,26 @@ impl Targets {
     ) -> Result<Arc<ObjectFacts>, TargetError> {
         let key = (namespace.to_owned(), target.clone());
         let known = self.objects.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(known) = known.filter(|o| o.resource_version == version) {
-            return Ok(known);
+        if let Some(known) = known.as_ref().filter(|o| o.resource_version == version) {
+            return Ok(Arc::clone(known));
         }
         let what = format!("{} {namespace}/{}", resource.plural, target.name);
         let object = within(&what, api.get(&target.name))
             .await
             .map_err(|e| refine(e, "get", &resource.plural, namespace, target))?;
-        let facts = Arc::new(object_facts(&object.metadata, &object.data));
+        let mut facts = object_facts(&target.kind, &object.metadata, &object.data);
+        facts.kept = facts.kept.or_else(|| known?.kept.clone());
+        if let Some(workload) = &facts.template_from {
+            match self.template_of(namespace, workload).await {
+                Ok(data) => facts.template = template(&data),
+                Err(why) => {
+                    // Not kept: it is looked for again at the next tick.
+                    facts.no_template = Some(format!("its pod template is not known ({why})"));
+                    return Ok(Arc::new(facts));
+                }
+            }
+        }
+        let facts = Arc::new(facts);
         self.objects.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&facts));
         Ok(facts)
     }
@@ -342,8 +425,9 @@ fn scale_facts(scale: &Scale, target: &Target) -> Result<ScaleFacts, TargetError
     })
 }
 
-fn object_facts(metadata: &ObjectMeta, data: &Value) -> ObjectFacts {
+fn object_facts(kind: &str, metadata: &ObjectMeta, data: &Value) -> ObjectFacts {
     let owners = metadata.owner_references.iter().flatten();
+    let canary = neighbours::canary_of(metadata);
     let owner = owners.into_iter().find(|o| o.controller == Some(true)).map(|o| format!("{} {}", o.kind, o.name));
     let text = |pointer: &str| data.pointer(pointer).and_then(Value::as_str);
     let keeps_volumes =
@@ -352,13 +436,24 @@ fn object_facts(metadata: &ObjectMeta, data: &Value) -> ObjectFacts {
     ObjectFacts {
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
         template: template(data),
+        template_from: workload_ref(data),
         template_hash: text("/status/updateRevision").or_else(|| text("/status/currentPodHash")).map(str::to_owned),
-        owner,
+        owner: owner.filter(|_| canary.is_none()),
+        canary,
+        rollout: rollout::facts(kind, metadata.generation, data),
+        no_template: None,
+        kept: writers::kept(metadata).map(|words| (words, Instant::now())),
         no_shrink: (deletes && keeps_volumes).then(|| {
             "shrinking would delete volumes (persistentVolumeClaimRetentionPolicy.whenScaled: Delete)".to_owned()
         }),
-        last_writer: foreign_writer(metadata.managed_fields.as_deref().unwrap_or_default()),
+        last_writer: writers::last(metadata.managed_fields.as_deref().unwrap_or_default()),
     }
+}
+
+/// What an Argo Rollout takes its template from.
+fn workload_ref(data: &Value) -> Option<Target> {
+    let text = |field: &str| Some(data.pointer("/spec/workloadRef")?[field].as_str()?.to_owned());
+    Some(Target { api_version: text("apiVersion")?, kind: text("kind")?, name: text("name")? })
 }
 
 /// Containers of the pod template, then its sidecars.
@@ -382,14 +477,6 @@ fn template_container(container: &Value) -> TemplateContainer {
         },
         limits,
     }
-}
-
-/// The manager that owns `spec.replicas`, when it is not us.
-fn foreign_writer(entries: &[ManagedFieldsEntry]) -> Option<String> {
-    let writes =
-        |e: &&ManagedFieldsEntry| e.fields_v1.as_ref().is_some_and(|f| f.0.pointer("/f:spec/f:replicas").is_some());
-    let newest = entries.iter().filter(writes).max_by_key(|e| e.time.as_ref().map(|t| t.0))?;
-    newest.manager.clone().filter(|m| m != crate::actuate::FIELD_MANAGER)
 }
 
 enum Failed {

@@ -5,6 +5,7 @@ use super::*;
 use crate::observe::{
     kubernetes::{ObjectFacts, OomKill, ScaleFacts},
     members::parse_selector,
+    rollout::{RolloutFacts, judge},
 };
 
 fn at(seconds: i64) -> Timestamp {
@@ -33,6 +34,8 @@ fn target() -> TargetFacts {
             last_writer: Some("kubectl".into()),
             ..ObjectFacts::default()
         }),
+        rollout: RolloutFacts::default(),
+        remarks: Vec::new(),
         owned_by_chain: true,
     }
 }
@@ -52,10 +55,12 @@ fn look(pods: &[PodFacts], seen: &mut Seen, now: i64) -> Snapshot {
     let pods: Vec<_> = pods.iter().cloned().map(Arc::new).collect();
     let usage = UsageTable::default();
     let (target, room, signals) = (target(), Room::default(), BTreeMap::new());
+    let rollout = judge(&target.rollout, &pods, Some("b"), at(now));
     let parts = Parts {
         target: &target,
         pods: &pods,
         template_hash: Some("b"),
+        rollout: &rollout,
         room: &room,
         usage: &usage,
         usage_lag: Seconds::ZERO,

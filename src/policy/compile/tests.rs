@@ -146,8 +146,8 @@ fn all_problems_are_said_at_once() {
         "spec.replicas.max: must be at least 1",
         "spec.containers[0].cpu.min: is 2, and max is 500m: min must not be more than max",
         "spec.containers[0].memory.max: \"lots\" is not a quantity: write a number with an optional suffix, for example 250m, 1.5 or 512Mi",
-        "spec.replicas.min: is 0, and no signal tells of work while no pod runs: if spec.signals[0] is measured without pods, set its survivesZero: true",
         "spec.resize.maxUnavailable: \"0\" is not a number of pods from 1, nor a percentage from 1% to 100%",
+        "spec.replicas.min: is 0, and no signal tells of work while no pod runs: if spec.signals[0] is measured without pods, set its survivesZero: true",
         "spec.allowVolumeDeletion: deleting volumes of a StatefulSet that shrinks is not available in this version: leave it out",
     ];
     assert_eq!(problems, expected);

@@ -10,7 +10,7 @@
 # nothing reads again, as the programs themselves are cached. After a failure it stays, so that the next try
 # goes on where this one stopped. The module cache is the user's own.
 
-ALL_PARTS=(nats kwok helm prometheus kubectl control-plane metrics-server peer-crds vpa keda)
+ALL_PARTS=(nats kwok helm prometheus kubectl control-plane metrics-server peer-crds vpa keda argo-rollouts flagger)
 
 build_flags=(-trimpath)
 export_build_environment() {
@@ -31,6 +31,8 @@ programs_of() {
     peer-crds) ;; # manifests only
     vpa) echo vpa-recommender vpa-updater vpa-admission-controller ;;
     keda) echo keda-operator keda-adapter keda-webhooks ;;
+    argo-rollouts) echo rollouts-controller ;;
+    flagger) echo flagger ;;
     *) fail "no such part: '$1' (there are: ${ALL_PARTS[*]})" ;;
   esac
 }
@@ -48,6 +50,8 @@ inputs_of() {
     peer-crds) echo "$VPA_VERSION $VPA_SUM $KEDA_VERSION $KEDA_SUM" ;;
     vpa) echo "$VPA_VERSION $VPA_SUM" ;;
     keda) echo "$KEDA_VERSION $KEDA_SUM" ;;
+    argo-rollouts) echo "$ARGO_ROLLOUTS_VERSION $ARGO_ROLLOUTS_SUM" ;;
+    flagger) echo "$FLAGGER_VERSION $FLAGGER_SUM" ;;
     kubectl | control-plane) echo "$KUBE_VERSION"; cat "$here/tools/kube/go.mod" "$here/tools/kube/go.sum" ;;
   esac
 }
@@ -160,6 +164,25 @@ build_keda() { # OUT
   done
 }
 
+# Neighbours that tests start themselves (tests/cluster/targets.rs), with their custom resource definitions.
+build_argo_rollouts() { # OUT
+  local source name
+  source=$(module_source github.com/argoproj/argo-rollouts "$ARGO_ROLLOUTS_VERSION" "$ARGO_ROLLOUTS_SUM")
+  go_build "$source" "$1/rollouts-controller" ./cmd/rollouts-controller
+  mkdir -p "$1/crds"
+  for name in rollout experiment analysis-run analysis-template cluster-analysis-template; do
+    install -m 644 "$source/manifests/crds/$name-crd.yaml" "$1/crds/$name.yaml"
+  done
+}
+
+build_flagger() { # OUT
+  local source
+  source=$(module_source github.com/fluxcd/flagger "$FLAGGER_VERSION" "$FLAGGER_SUM")
+  go_build "$source" "$1/flagger" ./cmd/flagger
+  mkdir -p "$1/crds"
+  install -m 644 "$source/artifacts/flagger/crd.yaml" "$1/crds/flagger.yaml"
+}
+
 build_kubectl() { # OUT
   go_build "$here/tools/kube" "$1/kubectl" k8s.io/kubernetes/cmd/kubectl "$(kube_version_flags)"
 }
@@ -233,6 +256,7 @@ ensure_parts() { # PART...
     for name in $(programs_of "$part"); do pairs+=("$name=../$part-${keys[-1]}/$name"); done
     [ "$part" != kwok ] || pairs+=("share=../$part-${keys[-1]}/share")
     [ "$part" != peer-crds ] || pairs+=("crds=../$part-${keys[-1]}/crds")
+    [[ ! $part =~ ^(argo-rollouts|flagger)$ ]] || pairs+=("$part-crds=../$part-${keys[-1]}/crds")
   done
   rm -rf "$GOCACHE"
   link_parts "${pairs[@]}"

@@ -135,6 +135,17 @@ impl Arbiter {
         Ok(line.ends_with(" 1") || line.ends_with(" 1.0"))
     }
 
+    /// Replicas of a policy by its own metric: `current`, `ready` or `desired`.
+    pub(crate) async fn replicas(&self, namespace: &str, policy: &str, kind: &str) -> Option<u32> {
+        let text = self.metrics().await.ok()?;
+        let wanted = [("namespace", namespace), ("policy", policy), ("kind", kind)];
+        let wanted = wanted.map(|(label, value)| format!("{label}=\"{value}\""));
+        let series = |l: &&str| l.starts_with("arbiter_replicas{") && wanted.iter().all(|w| l.contains(w));
+        let value: f64 = text.lines().find(series)?.rsplit(' ').next()?.parse().ok()?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of a test's pods")]
+        Some(value as u32)
+    }
+
     /// Ticks so far.
     pub(crate) async fn ticks(&self) -> u64 {
         let text = self.metrics().await.expect("metrics");

@@ -87,12 +87,18 @@ impl Scene {
         Self { cluster, namespace, admin, prometheus, profile, kubeconfig }
     }
 
+    /// What its instances of arbiter may do.
+    pub(super) const fn profile(&self) -> Profile {
+        self.profile
+    }
+
     /// A client with arbiter's rights.
     pub(crate) async fn arbiter_client(&self) -> Client {
         super::cluster::client(&self.kubeconfig).await
     }
 
-    fn log(&self, name: &str) -> PathBuf {
+    /// Where a process of the scene writes its log.
+    pub(super) fn log(&self, name: &str) -> PathBuf {
         self.cluster.dir().join(format!("{}-{name}.log", self.namespace))
     }
 
@@ -156,7 +162,7 @@ impl Scene {
         self.emulate(workload.replicas, options).await
     }
 
-    /// Starts the emulator of the workload's pods, scraped, and waits until they work.
+    /// Starts the emulator of the scene's pods, scraped, and waits until so many work.
     pub(crate) async fn emulate(&self, pods: u32, options: &EmulatorOptions) -> Emulator {
         let admin = self.cluster.admin_kubeconfig();
         let emulator = Emulator::start(&admin, &self.namespace, WEB, options, &self.log("emulator"));
@@ -167,6 +173,24 @@ impl Scene {
         })
         .await;
         emulator
+    }
+
+    /// Runs kubectl as admin in the namespace, and gives what it prints.
+    pub(crate) fn kubectl(&self, args: &[&str], input: Option<&Value>) -> String {
+        let args: Vec<&str> = ["--namespace", &self.namespace].into_iter().chain(args.iter().copied()).collect();
+        self.cluster.kubectl(&args, input.map(Value::to_string).as_deref())
+    }
+
+    /// Applies an object of any kind, as a Git tool does that takes every field it names; the manager says which tool.
+    pub(crate) fn apply(&self, manager: &str, object: &Value) {
+        let manager = format!("--field-manager={manager}");
+        self.kubectl(&["apply", "--server-side", "--force-conflicts", &manager, "-f", "-"], Some(object));
+    }
+
+    /// An object of any kind, by kind and name.
+    pub(crate) fn object(&self, kind: &str, name: &str) -> Value {
+        serde_json::from_str(&self.kubectl(&["get", kind, name, "-o", "json", "--show-managed-fields"], None))
+            .expect("JSON")
     }
 
     /// Waits until Prometheus can tell the usage of every pod.
@@ -333,29 +357,34 @@ pub(crate) fn cores(quantity: &str) -> f64 {
 }
 
 fn deployment(name: &str, namespace: &str, workload: Workload) -> Value {
-    let mut labels = json!({"app": name});
-    if workload.emulated {
-        labels[PART_OF] = namespace.into();
-    }
-    let mut template = json!({"labels": labels});
-    if !workload.start.is_empty() {
-        template["annotations"] = json!({"sim/ready-delay": workload.start});
-    }
-    let requests = json!({"cpu": workload.cpu, "memory": workload.memory});
     json!({
         "metadata": {"name": name},
         "spec": {
             "replicas": workload.replicas,
             "selector": {"matchLabels": {"app": name}},
-            "template": {
-                "metadata": template,
-                "spec": {
-                    "nodeSelector": {"type": "kwok"},
-                    "tolerations": [{"operator": "Exists"}],
-                    "terminationGracePeriodSeconds": 1,
-                    "containers": [{"name": CONTAINER, "image": "emulated", "resources": {"requests": requests}}],
-                },
-            },
+            "template": template(name, namespace, workload),
+        },
+    })
+}
+
+/// The pod template of a workload.
+pub(crate) fn template(name: &str, namespace: &str, workload: Workload) -> Value {
+    let mut labels = json!({"app": name});
+    if workload.emulated {
+        labels[PART_OF] = namespace.into();
+    }
+    let mut metadata = json!({"labels": labels});
+    if !workload.start.is_empty() {
+        metadata["annotations"] = json!({"sim/ready-delay": workload.start});
+    }
+    let requests = json!({"cpu": workload.cpu, "memory": workload.memory});
+    json!({
+        "metadata": metadata,
+        "spec": {
+            "nodeSelector": {"type": "kwok"},
+            "tolerations": [{"operator": "Exists"}],
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": CONTAINER, "image": "emulated", "resources": {"requests": requests}}],
         },
     })
 }

@@ -57,7 +57,7 @@ fn the_object_tells_template_owner_writer_and_volumes() {
         "template": {"spec": {
             "initContainers": [{"name": "migrate"}, {"name": "proxy", "restartPolicy": "Always"}],
             "containers": [{"name": "app", "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}}]}}}});
-    let facts = object_facts(&metadata, &data);
+    let facts = object_facts("StatefulSet", &metadata, &data);
     assert_eq!(facts.owner.as_deref(), Some("App shop"));
     assert_eq!(facts.last_writer.as_deref(), Some("kubectl"));
     assert!(facts.no_shrink.is_some());
@@ -69,15 +69,29 @@ fn the_object_tells_template_owner_writer_and_volumes() {
 }
 
 #[test]
-fn our_own_writes_are_nobody_elses() {
-    let entry = |manager: &str, time: &str| -> ManagedFieldsEntry {
-        serde_json::from_value(json!({"manager": manager, "time": time, "fieldsV1": {"f:spec": {"f:replicas": {}}}}))
-            .unwrap()
+fn a_canary_of_flagger_owns_the_template_and_not_the_count() {
+    let owned = |api_version: &str, kind: &str| {
+        let owner = json!({"apiVersion": api_version, "kind": kind, "name": "web", "uid": "x", "controller": true});
+        object_facts("Deployment", &serde_json::from_value(json!({"ownerReferences": [owner]})).unwrap(), &json!({}))
     };
-    let ours = entry(crate::actuate::FIELD_MANAGER, "2026-02-03T12:00:00Z");
-    assert_eq!(foreign_writer(&[entry("kubectl", "2026-02-03T10:00:00Z"), ours.clone()]), None);
-    assert_eq!(foreign_writer(&[entry("hpa", "2026-02-03T13:00:00Z"), ours]).as_deref(), Some("hpa"));
-    assert_eq!(foreign_writer(&[]), None);
+    let primary = owned("flagger.app/v1beta1", "Canary");
+    assert_eq!((primary.owner, primary.canary.as_deref()), (None, Some("web")));
+    let other = owned("example.org/v1", "Canary");
+    assert_eq!((other.owner.as_deref(), other.canary), (Some("Canary web"), None));
+}
+
+#[test]
+fn a_rollout_may_take_its_template_from_elsewhere() {
+    let data =
+        json!({"spec": {"replicas": 3, "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}});
+    let facts = object_facts("Rollout", &ObjectMeta::default(), &data);
+    assert_eq!(facts.template_from, Some(deployment()));
+    assert!(facts.template.is_empty());
+    let zero = ObjectFacts { last_writer: Some("rollouts-controller".into()), ..ObjectFacts::default() };
+    assert!(neighbours::scaled_down_for_a_rollout(&deployment(), &zero, 0).is_some());
+    assert!(neighbours::scaled_down_for_a_rollout(&deployment(), &zero, 3).is_none());
+    let person = ObjectFacts { last_writer: Some("kubectl".into()), ..ObjectFacts::default() };
+    assert!(neighbours::scaled_down_for_a_rollout(&deployment(), &person, 0).is_none());
 }
 
 #[test]
