@@ -74,7 +74,10 @@ fn page(stories: &[Story]) -> Result<String, fmt::Error> {
 fn handover(story: &Story) -> Result<String, fmt::Error> {
     let mut out = String::new();
     let (ran, least) = story.takeover();
-    writeln!(out, "Takeover under load: {ran} replicas ran, {least} was the fewest until they were arbiter's to move.\n")?;
+    writeln!(
+        out,
+        "Takeover under load: {ran} replicas ran, {least} was the fewest until they were arbiter's to move.\n"
+    )?;
     writeln!(
         out,
         "| seconds after the mode was written | stood down | its controller has heard | arbiter's status says in control of both | its side without an owner | given back after `Recommend` | byte-equal |"
