@@ -64,6 +64,13 @@ fn page(stories: &[Story]) -> Result<String, fmt::Error> {
         row("writes of `/scale`", &|p| p.by_whom("/scale"))?;
         row("resizes in place", &|p| p.by_whom("pods/resize"))?;
         row("evictions", &|p| p.by_whom("pods/eviction"))?;
+        let more = |value: fn(&Phase<'_>) -> f64, than: usize| {
+            let [ours, theirs] = [1, than].map(|index| value(&phases[index]));
+            format!("{:+.0} %", (ours / theirs - 1.0) * 100.0)
+        };
+        let against = [("a", 0), ("c", 2)]
+            .map(|(name, than)| format!("({name}): cost {}, J {}", more(Phase::cost, than), more(Phase::j, than)));
+        writeln!(out, "\narbiter against {}; against {}.", against[0], against[1])?;
         writeln!(out, "\n{}", handover(story)?)?;
     }
     out.push_str(&policies(stories)?);
