@@ -41,7 +41,7 @@ test-web: ## The page in headless Chromium (installs Debian's chromium when root
 test-cluster: ## A real etcd, API server, controller manager, scheduler, Prometheus and NATS
 	tests/cluster/build
 	$(CARGO) test --test recording
-	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure:: --skip admission_cost::
+	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure:: --skip admission_cost:: --skip live::
 
 .PHONY: measure
 measure: ## Reaction times and memory of the live controller, into simulations/results/live-latency.md
@@ -52,6 +52,11 @@ measure: ## Reaction times and memory of the live controller, into simulations/r
 admission-cost: ## What a pod's creation costs with 1,000 policies in its namespace, into simulations/results/admission.md
 	tests/cluster/build
 	tests/cluster/admission-cost
+
+.PHONY: live
+live: ## HPA, VPA and KEDA, then arbiter, then they again on one workload under one load (half an hour), into simulations/results/live
+	tests/cluster/build
+	tests/cluster/live-comparison
 
 TRACES ?= simulations/traces
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 #[path = "cluster/emulator/plant.rs"]
-#[expect(dead_code, reason = "what only the process needs: state and load")]
+#[expect(dead_code, reason = "what only the process needs: the load")]
 mod plant;
 
 use plant::{Plant, Pod};
@@ -20,7 +20,7 @@ fn sum(text: &str, metric: &str) -> f64 {
 
 /// A plant with this many half-core pods that ran for a minute under a rate of items that cost 0.05 core-seconds.
 fn after_a_minute(count: usize, rate: f64) -> Plant {
-    let mut plant = Plant::new("shop", "web", "app", 2, rate, 0.05);
+    let mut plant = Plant::new(["shop", "web", "app"], 2, (rate, 0.05), 1.0);
     plant.set_pods(&pods(count));
     for _ in 0..240 {
         plant.step(0.25);
@@ -63,7 +63,7 @@ fn pods_are_spread_over_exporters_and_vanish_with_their_series() {
 
 #[test]
 fn messages_are_taken_at_the_rate_of_the_pods() {
-    let mut plant = Plant::new("shop", "web", "app", 1, 0.0, 0.05);
+    let mut plant = Plant::new(["shop", "web", "app"], 1, (0.0, 0.05), 1.0);
     plant.set_pods(&pods(2));
     let mut taken = 0;
     for _ in 0..240 {
@@ -74,4 +74,23 @@ fn messages_are_taken_at_the_rate_of_the_pods() {
     assert!((1_180..=1_200).contains(&taken), "one core does 20 a second: {taken} in a minute");
     let cpu = sum(&plant.render(0).expect("text"), "container_cpu_usage_seconds_total");
     assert!((cpu - 60.6).abs() < 1.1, "{cpu}");
+}
+
+#[test]
+fn what_is_late_is_counted_and_usage_is_told_once() {
+    let total = |plant: &Plant, name: &str| {
+        serde_json::to_value(plant.state()).expect("JSON")["totals"][name].as_f64().expect("a number")
+    };
+    let mut calm = after_a_minute(2, 10.0);
+    assert!(total(&calm, "late") < 0.01 * total(&calm, "arrived"), "half busy");
+    let usage = calm.usage();
+    assert!(usage.len() == 2 && usage.values().all(|cores| (cores - 0.255).abs() < 1e-6), "{usage:?}");
+    calm.step(1.0);
+    assert!((calm.usage()["web-0"] - 0.255).abs() < 1e-6, "since it was last asked");
+
+    let busy = after_a_minute(2, 40.0);
+    // Half of what arrives is served, after five seconds, and the other half gives up.
+    assert!((total(&busy, "arrived") - 2400.0).abs() < 1e-6);
+    assert!(total(&busy, "late") > 0.7 * 2400.0, "{}", total(&busy, "late"));
+    assert!((total(&busy, "used") - 60.0).abs() < 1e-6);
 }

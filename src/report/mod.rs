@@ -8,6 +8,7 @@
 //!
 //! Invariant: the same runs give the same bytes; the page stays under [`MAX_BYTES`] however many runs there are.
 
+pub mod draw;
 mod findings;
 mod page;
 mod panel;

@@ -21,6 +21,7 @@ mod exporter;
 mod plant;
 mod pods;
 mod queue;
+mod usage;
 
 /// How often the plant moves. Short against a 5 s scrape, and a queue is drained in even steps.
 const STEP: Duration = Duration::from_millis(250);
@@ -49,6 +50,12 @@ struct Args {
     /// Items per second at the start; they are requests, not messages
     #[arg(long, default_value_t = 0.0)]
     rate: f64,
+    /// Answers later than this are counted as late, in seconds
+    #[arg(long, default_value_t = 1.0)]
+    objective: f64,
+    /// Say what each pod uses in annotations that KWOK's kubelets read: for metrics.k8s.io
+    #[arg(long)]
+    annotate: bool,
     /// Exporters among which the pods are spread
     #[arg(long, default_value_t = 1)]
     exporters: usize,
@@ -67,7 +74,8 @@ struct Args {
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     install_tls();
-    let plant = plant::Plant::new(&args.namespace, &args.app, &args.container, args.exporters, args.rate, args.work);
+    let names = [args.namespace.as_str(), &args.app, &args.container];
+    let plant = plant::Plant::new(names, args.exporters, (args.rate, args.work), args.objective);
     let plant = Arc::new(Mutex::new(plant));
     let mut exporters = Vec::new();
     for index in 0..args.exporters {
@@ -77,7 +85,11 @@ async fn main() -> anyhow::Result<()> {
     let control = control::start(Arc::clone(&plant), exporters).await?;
     announce(&serde_json::json!({"control": format!("http://{control}"), "exporters": addresses}).to_string());
 
-    let pods = pods::follow(&args.kubeconfig, &args.namespace, &args.selector, &args.container).await?;
+    let api = pods::api(&args.kubeconfig, &args.namespace).await?;
+    let pods = pods::follow(api.clone(), &args.selector, &args.container);
+    if args.annotate {
+        tokio::spawn(usage::tell(Arc::clone(&plant), api));
+    }
     let queue = match (&args.nats, &args.stream, &args.consumer) {
         (Some(server), Some(stream), Some(consumer)) => Some(queue::Queue::connect(server, stream, consumer).await?),
         _ => None,

@@ -46,6 +46,8 @@ pub(crate) struct Load {
 struct Counters {
     exporter: usize,
     cpu_seconds: f64,
+    /// What of them was told to the kubelet's side, and when by the plant's clock.
+    told: (f64, f64),
     periods: f64,
     throttled: f64,
     requests: f64,
@@ -66,12 +68,31 @@ pub(crate) struct Plant {
     waiting: f64,
     /// Core-seconds that may still be spent on messages.
     budget: f64,
+    /// Seconds that were played.
+    clock: f64,
+    /// Answers later than this are late, in seconds.
+    objective: f64,
+    totals: Totals,
     random: u64,
+}
+
+/// What happened since the start.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Totals {
+    /// Requests that arrived.
+    arrived: f64,
+    /// Of them, those answered after the objective, and those whose client gave up.
+    late: f64,
+    /// Messages consumed.
+    consumed: f64,
+    /// Core-seconds used.
+    used: f64,
 }
 
 /// What [`Plant::state`] tells.
 #[derive(Debug, Serialize)]
 pub(crate) struct State {
+    totals: Totals,
     pods: usize,
     capacity_cores: f64,
     waiting: f64,
@@ -79,9 +100,10 @@ pub(crate) struct State {
 }
 
 impl Plant {
-    /// A workload without pods.
-    pub(crate) fn new(namespace: &str, app: &str, container: &str, exporters: usize, rate: f64, work: f64) -> Self {
+    /// A workload without pods: its namespace, app and container, and its load.
+    pub(crate) fn new(names: [&str; 3], exporters: usize, (rate, work): (f64, f64), objective: f64) -> Self {
         let load = Load { rate, noise: 0.0, work, memory: 64.0 * 1024.0 * 1024.0 };
+        let [namespace, app, container] = names;
         Self {
             namespace: namespace.into(),
             app: app.into(),
@@ -92,6 +114,9 @@ impl Plant {
             counters: BTreeMap::new(),
             waiting: 0.0,
             budget: 0.0,
+            clock: 0.0,
+            objective,
+            totals: Totals::default(),
             random: 0x9E37_79B9_7F4A_7C15,
         }
     }
@@ -115,7 +140,8 @@ impl Plant {
                 let exporter = (0..self.exporters)
                     .min_by_key(|e| self.counters.values().filter(|c| c.exporter == *e).count())
                     .unwrap_or(0);
-                self.counters.insert(name.clone(), Counters { exporter, ..Counters::default() });
+                self.counters
+                    .insert(name.clone(), Counters { exporter, told: (0.0, self.clock), ..Counters::default() });
             }
         }
     }
@@ -131,10 +157,15 @@ impl Plant {
         let arrived = self.load.rate * seconds * (1.0 + self.load.noise * self.noise());
         self.waiting += arrived;
         let served = self.waiting.min(capacity * seconds / self.load.work);
-        self.waiting = (self.waiting - served).min(self.load.rate * PATIENCE);
+        let left = self.waiting - served;
+        self.waiting = left.min(self.load.rate * PATIENCE);
         let used = served * self.load.work;
         let busy = if capacity > 0.0 { used / (capacity * seconds).max(f64::MIN_POSITIVE) } else { 0.0 };
         let latency = self.latency(capacity, busy);
+        self.clock += seconds;
+        self.totals.arrived += arrived;
+        self.totals.late += served * exp(-self.objective / latency) + left - self.waiting;
+        self.totals.used += used;
         let saturated = self.waiting > 0.0;
         for (name, pod) in &self.pods {
             let Some(counters) = self.counters.get_mut(name) else { continue };
@@ -158,6 +189,8 @@ impl Plant {
     pub(crate) fn consumed(&mut self, messages: usize) {
         let used = messages as f64 * self.load.work;
         self.budget -= used;
+        self.totals.consumed += messages as f64;
+        self.totals.used += used;
         let capacity = self.capacity();
         for (name, pod) in &self.pods {
             if let Some(counters) = self.counters.get_mut(name) {
@@ -180,9 +213,20 @@ impl Plant {
         ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
     }
 
+    /// Cores that each pod used since this was last asked, on average.
+    pub(crate) fn usage(&mut self) -> BTreeMap<String, f64> {
+        let clock = self.clock;
+        let usage = |counters: &mut Counters| {
+            let (cpu_seconds, at) = std::mem::replace(&mut counters.told, (counters.cpu_seconds, clock));
+            (counters.cpu_seconds - cpu_seconds) / (clock - at).max(f64::MIN_POSITIVE)
+        };
+        self.counters.iter_mut().map(|(pod, counters)| (pod.clone(), usage(counters))).collect()
+    }
+
     /// A summary for the test.
     pub(crate) fn state(&self) -> State {
-        State { pods: self.pods.len(), capacity_cores: self.capacity(), waiting: self.waiting, load: self.load }
+        let capacity_cores = self.capacity();
+        State { totals: self.totals, pods: self.pods.len(), capacity_cores, waiting: self.waiting, load: self.load }
     }
 
     /// The metrics of one exporter, in Prometheus' text format.

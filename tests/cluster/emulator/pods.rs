@@ -32,16 +32,15 @@ impl Pods {
     }
 }
 
-/// Lists pods now and from then on.
-pub(crate) async fn follow(
-    kubeconfig: &Path,
-    namespace: &str,
-    selector: &str,
-    container: &str,
-) -> anyhow::Result<Pods> {
+/// The pods of a namespace, with the rights of a kubeconfig.
+pub(crate) async fn api(kubeconfig: &Path, namespace: &str) -> anyhow::Result<Api<ApiPod>> {
     let file = Kubeconfig::read_from(kubeconfig).context("reading the kubeconfig")?;
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-    let api: Api<ApiPod> = Api::namespaced(Client::try_from(config)?, namespace);
+    Ok(Api::namespaced(Client::try_from(config)?, namespace))
+}
+
+/// Lists pods now and from then on.
+pub(crate) fn follow(api: Api<ApiPod>, selector: &str, container: &str) -> Pods {
     let params = ListParams::default().labels(selector);
     let container = container.to_owned();
     let pods = Pods::default();
@@ -59,7 +58,7 @@ pub(crate) async fn follow(
             }
         }
     });
-    Ok(pods)
+    pods
 }
 
 /// A pod that is ready and not being deleted, with the cores of the container: its limit, else its allocated request.

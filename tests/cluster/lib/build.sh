@@ -10,7 +10,7 @@
 # nothing reads again, as the programs themselves are cached. After a failure it stays, so that the next try
 # goes on where this one stopped. The module cache is the user's own.
 
-ALL_PARTS=(nats kwok helm prometheus kubectl control-plane metrics-server argo-rollouts flagger)
+ALL_PARTS=(nats kwok helm prometheus kubectl control-plane metrics-server peer-crds vpa keda argo-rollouts flagger)
 
 build_flags=(-trimpath)
 export_build_environment() {
@@ -28,6 +28,9 @@ programs_of() {
     kubectl) echo kubectl ;;
     control-plane) echo etcd kube-apiserver kube-controller-manager kube-scheduler ;;
     metrics-server) echo metrics-server ;;
+    peer-crds) ;; # manifests only
+    vpa) echo vpa-recommender vpa-updater vpa-admission-controller ;;
+    keda) echo keda-operator keda-adapter keda-webhooks ;;
     argo-rollouts) echo rollouts-controller ;;
     flagger) echo flagger ;;
     *) fail "no such part: '$1' (there are: ${ALL_PARTS[*]})" ;;
@@ -44,6 +47,9 @@ inputs_of() {
     helm) echo "$HELM_VERSION $HELM_SUM" ;;
     prometheus) echo "$PROMETHEUS_VERSION $PROMETHEUS_SUM" ;;
     metrics-server) echo "$METRICS_SERVER_VERSION $METRICS_SERVER_SUM" ;;
+    peer-crds) echo "$VPA_VERSION $VPA_SUM $KEDA_VERSION $KEDA_SUM" ;;
+    vpa) echo "$VPA_VERSION $VPA_SUM" ;;
+    keda) echo "$KEDA_VERSION $KEDA_SUM" ;;
     argo-rollouts) echo "$ARGO_ROLLOUTS_VERSION $ARGO_ROLLOUTS_SUM" ;;
     flagger) echo "$FLAGGER_VERSION $FLAGGER_SUM" ;;
     kubectl | control-plane) echo "$KUBE_VERSION"; cat "$here/tools/kube/go.mod" "$here/tools/kube/go.sum" ;;
@@ -130,6 +136,34 @@ build_metrics_server() { # OUT
   go_build "$source" "$1/metrics-server" ./cmd/metrics-server
 }
 
+# The other autoscalers: their CRDs (and KEDA's webhook configuration) as they ship them. Nothing is compiled, so every cluster has
+# them, and a test can install the real CRDs without the programs.
+build_peer_crds() { # OUT
+  local vpa keda
+  vpa=$(module_source k8s.io/autoscaler/vertical-pod-autoscaler "$VPA_VERSION" "$VPA_SUM")
+  keda=$(module_source github.com/kedacore/keda/v2 "$KEDA_VERSION" "$KEDA_SUM")
+  mkdir -p "$1/crds/vpa" "$1/crds/keda" "$1/crds/keda-webhooks"
+  install -m 644 "$vpa/deploy/vpa-v1-crd-gen.yaml" "$1/crds/vpa/"
+  install -m 644 "$keda"/config/crd/bases/*.yaml "$1/crds/keda/"
+  install -m 644 "$keda/config/webhooks/validation_webhooks.yaml" "$1/crds/keda-webhooks/"
+}
+
+build_vpa() { # OUT
+  local source name
+  source=$(module_source k8s.io/autoscaler/vertical-pod-autoscaler "$VPA_VERSION" "$VPA_SUM")
+  for name in recommender updater admission-controller; do
+    go_build "$source" "$1/vpa-$name" "./pkg/$name"
+  done
+}
+
+build_keda() { # OUT
+  local source name
+  source=$(module_source github.com/kedacore/keda/v2 "$KEDA_VERSION" "$KEDA_SUM")
+  for name in operator adapter webhooks; do
+    go_build "$source" "$1/keda-$name" "./cmd/$name" "-X github.com/kedacore/keda/v2/version.Version=$KEDA_VERSION"
+  done
+}
+
 # Neighbours that tests start themselves (tests/cluster/targets.rs), with their custom resource definitions.
 build_argo_rollouts() { # OUT
   local source name
@@ -179,11 +213,12 @@ ensure_part() ( # PART KEY
   final=$(cache_dir)/bin/$1-$2
   [ -d "$final" ] && exit 0
   started=$EPOCHREALTIME
-  say "building $1 ($(programs_of "$1")) …"
+  programs=$(programs_of "$1")
+  say "building $1${programs:+ ($programs)} …"
   temporary=$(mktemp -d "$(cache_dir)/bin/.building-$1.XXXXXX")
   trap 'rm -rf "$temporary"' EXIT
   "build_${1//-/_}" "$temporary"
-  for name in $(programs_of "$1"); do
+  for name in $programs; do
     [ -x "$temporary/$name" ] || fail "the build of $1 left no program $name"
   done
   chmod 755 "$temporary"
@@ -220,6 +255,7 @@ ensure_parts() { # PART...
     ensure_part "$part" "${keys[-1]}" || fail "the build of $part failed; what is above says why"
     for name in $(programs_of "$part"); do pairs+=("$name=../$part-${keys[-1]}/$name"); done
     [ "$part" != kwok ] || pairs+=("share=../$part-${keys[-1]}/share")
+    [ "$part" != peer-crds ] || pairs+=("crds=../$part-${keys[-1]}/crds")
     [[ ! $part =~ ^(argo-rollouts|flagger)$ ]] || pairs+=("$part-crds=../$part-${keys[-1]}/crds")
   done
   rm -rf "$GOCACHE"

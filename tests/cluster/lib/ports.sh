@@ -3,7 +3,7 @@
 # of them by chance; a block is ours once its reservation folder could be made, and free when the kernel lists no socket on it.
 # Expects: run. Sets: port_base and one variable per listener.
 
-ports_per_cluster=16
+ports_per_cluster=32
 first_block=20000
 reservations() { printf '%s/arbiter-cluster-ports.%s' "${TMPDIR:-/tmp}" "$UID"; }
 
@@ -60,6 +60,18 @@ name_ports() {
   prometheus_port=$((port_base + 7))
   nats_port=$((port_base + 8))
   nats_monitor_port=$((port_base + 9))
+  vpa_webhook_port=$((port_base + 10))
+  vpa_admission_port=$((port_base + 11))
+  vpa_recommender_port=$((port_base + 12))
+  vpa_updater_port=$((port_base + 13))
+  keda_metrics_port=$((port_base + 14))
+  keda_health_port=$((port_base + 15))
+  keda_grpc_port=$((port_base + 16))
+  keda_adapter_port=$((port_base + 17))
+  keda_adapter_metrics_port=$((port_base + 18))
+  keda_webhook_port=$((port_base + 19))
+  keda_webhook_metrics_port=$((port_base + 20))
+  keda_webhook_health_port=$((port_base + 21))
 }
 
 release_ports() {

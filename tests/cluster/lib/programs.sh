@@ -21,9 +21,10 @@ take_from_path() { # PROGRAM AT_LEAST
 }
 
 find_programs() {
-  local parts=(nats prometheus helm kubectl kwok)
+  local parts=(nats prometheus helm kubectl kwok peer-crds)
   [ "$way" != local ] || parts+=(control-plane)
   [ "$way $with_metrics_server" != "local yes" ] || parts+=(metrics-server)
+  [ "$way $with_peers" != "local yes" ] || parts+=(vpa keda)
   if has go; then
     bin=$(ensure_parts "${parts[@]}")
     kwok_share=$bin/share/kwok

@@ -43,6 +43,7 @@ NATS_URL=nats://127.0.0.1:$nats_port
 NATS_MONITOR_URL=http://127.0.0.1:$nats_monitor_port
 NATS_PID=$(pid_of nats)
 METRICS_SERVER=$with_metrics_server
+PEERS=$with_peers
 ENV
   mv "$run/.env.new" "$run/env"
 }
@@ -50,12 +51,23 @@ ENV
 # One value of the env file, without running it.
 env_value() { sed -n "s/^$1=//p" "$run/env" 2>/dev/null || true; }
 
+# Changes values in the env file.
+tell() { # KEY VALUE...
+  local changes=()
+  while [ $# -gt 0 ]; do
+    changes+=(-e "s#^$1=.*#$1=$2#")
+    shift 2
+  done
+  sed "${changes[@]}" "$run/env" >"$run/.env.new"
+  mv "$run/.env.new" "$run/env"
+}
+
 # Ends everything and removes the folder. Data and API objects are thrown away, so nobody needs long to say goodbye.
 tear_down() { # KEEP_LOGS (yes or empty)
   way=${way:-$(cat "$run/way" 2>/dev/null || true)}
   bin=${bin:-$(cat "$run/bin-folder" 2>/dev/null || true)}
   [ "$way" != given ] || unmake
-  stop 3 metrics-server kwok kube-controller-manager kube-scheduler prometheus nats kube-apiserver etcd
+  stop 3 "${peer_processes[@]}" metrics-server kwok kube-controller-manager kube-scheduler prometheus nats kube-apiserver etcd
   [ "$way" != kind ] || close_kind
   release_ports
   [ "${2:-}" = watchdog ] || stop 1 watchdog

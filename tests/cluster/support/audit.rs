@@ -8,6 +8,8 @@ use super::cluster::Cluster;
 /// One request that the API server answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuditEvent {
+    /// Who.
+    pub(crate) user: String,
     /// Verb, for example `patch`.
     pub(crate) verb: String,
     /// Resource with its subresource, for example `deployments/scale`.
@@ -31,11 +33,20 @@ impl AuditEvent {
 
 /// Every request of one user so far, in order.
 pub(crate) fn audit_events(cluster: &Cluster, user: &str) -> Vec<AuditEvent> {
+    events(cluster, |event| event["user"]["username"] == user)
+}
+
+/// Every request about a namespace so far, by whomever, in order.
+pub(crate) fn audit_of_namespace(cluster: &Cluster, namespace: &str) -> Vec<AuditEvent> {
+    events(cluster, |event| event["objectRef"]["namespace"] == namespace)
+}
+
+fn events(cluster: &Cluster, is_wanted: impl Fn(&Value) -> bool) -> Vec<AuditEvent> {
     let text = std::fs::read_to_string(cluster.get("AUDIT_LOG")).expect("the audit log");
     // The last line may be half written.
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let events = whole.lines().map(|line| serde_json::from_str::<Value>(line).expect("an audit event"));
-    events.filter(|e| e["user"]["username"] == user && e["stage"] == "ResponseComplete").map(|e| event(&e)).collect()
+    events.filter(|e| is_wanted(e) && e["stage"] == "ResponseComplete").map(|e| event(&e)).collect()
 }
 
 fn event(event: &Value) -> AuditEvent {
@@ -46,6 +57,7 @@ fn event(event: &Value) -> AuditEvent {
         None => text(&reference["resource"]),
     };
     AuditEvent {
+        user: text(&event["user"]["username"]),
         verb: text(&event["verb"]),
         resource,
         namespace: text(&reference["namespace"]),

@@ -23,13 +23,15 @@ pub(crate) struct EmulatorOptions {
     pub(crate) work: f64,
     /// Exporters among which pods are spread.
     pub(crate) exporters: usize,
+    /// Whether metrics.k8s.io is to know what pods use.
+    pub(crate) annotate: bool,
     /// Server, stream and consumer of a queue.
     pub(crate) queue: Option<(String, String, String)>,
 }
 
 impl Default for EmulatorOptions {
     fn default() -> Self {
-        Self { rate: 0.0, work: 0.05, exporters: 1, queue: None }
+        Self { rate: 0.0, work: 0.05, exporters: 1, annotate: false, queue: None }
     }
 }
 
@@ -50,6 +52,9 @@ impl Emulator {
         command.arg("--kubeconfig").arg(kubeconfig).args(["--namespace", namespace, "--app", app]);
         command.arg(format!("--selector={PART_OF}={namespace}")).arg(format!("--rate={}", options.rate));
         command.arg(format!("--work={}", options.work)).arg(format!("--exporters={}", options.exporters));
+        if options.annotate {
+            command.arg("--annotate");
+        }
         if let Some((server, stream, consumer)) = &options.queue {
             command.args(["--nats", server, "--stream", stream, "--consumer", consumer]);
         }
@@ -90,7 +95,7 @@ impl Emulator {
         assert!(answer.status().is_success(), "exporter {index} {action}: {}", answer.status());
     }
 
-    /// What it tells about itself: `pods`, `capacity_cores`, `waiting`, `load`.
+    /// What it tells about itself: `totals`, `pods`, `capacity_cores`, `waiting`, `load`.
     pub(crate) async fn state(&self) -> Value {
         let text = super::process::get(&format!("{}/state", self.control)).await.expect("the emulator answers");
         serde_json::from_str(&text).expect("JSON")

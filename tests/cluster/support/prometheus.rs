@@ -76,6 +76,19 @@ impl Prometheus {
         .await;
     }
 
+    /// Gives it a past, in `OpenMetrics` text; it is stopped meanwhile.
+    pub(crate) async fn remember(&mut self, cluster: &Cluster, past: &str) {
+        self.stop();
+        let file = self.dir.join("past.om");
+        fs::write(&file, past).expect("writing a past");
+        let mut promtool = cluster.program("promtool");
+        // One block a day: promtool reads the whole text for each.
+        promtool.args(["tsdb", "create-blocks-from", "--max-block-duration=24h", "openmetrics"]);
+        run(promtool.arg(&file).arg(self.dir.join("data")), None).expect("giving Prometheus a past");
+        fs::remove_file(&file).expect("removing a file");
+        self.resume().await;
+    }
+
     /// The answer to an instant query, as the API gives it; an error or a warning is a failure.
     pub(crate) async fn query(&self, expression: &str) -> Result<Value, String> {
         let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/query", self.url()), [("query", expression)])

@@ -42,13 +42,15 @@ pub(crate) struct Workload {
     pub(crate) cpu: &'static str,
     /// Memory request, as a quantity.
     pub(crate) memory: &'static str,
+    /// From running to Ready, as a Go duration; empty: at once.
+    pub(crate) start: &'static str,
     /// Whether the scene's emulator plays its pods; the load is spread over all pods that it plays.
     pub(crate) emulated: bool,
 }
 
 impl Default for Workload {
     fn default() -> Self {
-        Self { replicas: 2, cpu: "500m", memory: "128Mi", emulated: true }
+        Self { replicas: 2, cpu: "500m", memory: "128Mi", start: "", emulated: true }
     }
 }
 
@@ -371,9 +373,13 @@ pub(crate) fn template(name: &str, namespace: &str, workload: Workload) -> Value
     if workload.emulated {
         labels[PART_OF] = namespace.into();
     }
+    let mut metadata = json!({"labels": labels});
+    if !workload.start.is_empty() {
+        metadata["annotations"] = json!({"sim/ready-delay": workload.start});
+    }
     let requests = json!({"cpu": workload.cpu, "memory": workload.memory});
     json!({
-        "metadata": {"labels": labels},
+        "metadata": metadata,
         "spec": {
             "nodeSelector": {"type": "kwok"},
             "tolerations": [{"operator": "Exists"}],

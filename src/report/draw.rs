@@ -27,10 +27,14 @@ text{font:12px system-ui,sans-serif}.title{font-size:15px;font-weight:600}.end{f
 
 /// A colour; arbiter has the first one everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hue {
+pub enum Hue {
+    /// arbiter's.
     Arbiter,
+    /// Another autoscaler's.
     Rival,
+    /// What is only there to compare with.
     Quiet,
+    /// A fourth one.
     Other,
 }
 
@@ -47,7 +51,7 @@ impl Hue {
 
 /// How points are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Join {
+pub enum Join {
     /// A straight line from one to the next.
     Line,
     /// The value holds until the next one.
@@ -58,26 +62,38 @@ pub(super) enum Join {
     Area,
     /// A dashed line.
     Dash,
+    /// Upright lines through the panel, whatever their height; the name stands at the first.
+    Marks,
 }
 
 /// One series.
-pub(super) struct Series {
-    pub(super) name: String,
-    pub(super) hue: Hue,
-    pub(super) join: Join,
-    pub(super) points: Vec<(f64, f64)>,
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// What stands at its end.
+    pub name: String,
+    /// Its colour.
+    pub hue: Hue,
+    /// How its points are joined.
+    pub join: Join,
+    /// Across and up, in the units of the axes.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// An axis: its ends, and where it has words.
-pub(super) struct Axis {
-    pub(super) low: f64,
-    pub(super) high: f64,
-    pub(super) ticks: Vec<(f64, String)>,
+#[derive(Clone, Debug)]
+pub struct Axis {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+    /// Places and their words.
+    pub ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
     /// From zero, with four or five round ticks.
-    pub(super) fn from_zero(high: f64, word: impl Fn(f64) -> String) -> Self {
+    #[must_use]
+    pub fn from_zero(high: f64, word: impl Fn(f64) -> String) -> Self {
         let high = if high > 0.0 { high } else { 1.0 };
         let step = round_step(high / 4.0);
         let mut ticks = Vec::new();
@@ -105,26 +121,37 @@ fn round_step(least: f64) -> f64 {
 }
 
 /// One panel of a picture.
-pub(super) struct Panel {
-    pub(super) name: String,
-    pub(super) height: f64,
-    pub(super) across: Axis,
-    pub(super) up: Axis,
-    pub(super) series: Vec<Series>,
+#[derive(Clone, Debug)]
+pub struct Panel {
+    /// What stands above it.
+    pub name: String,
+    /// Its height, in pixels.
+    pub height: f64,
+    /// The axis below it.
+    pub across: Axis,
+    /// The axis at its left.
+    pub up: Axis,
+    /// What is drawn, the first one lowest.
+    pub series: Vec<Series>,
 }
 
 /// A whole picture.
-pub(super) struct Picture {
-    pub(super) title: String,
-    pub(super) words: String,
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// The first line.
+    pub title: String,
+    /// The second line.
+    pub words: String,
     /// What the horizontal axis is.
-    pub(super) below: String,
-    pub(super) panels: Vec<Panel>,
+    pub below: String,
+    /// From the top.
+    pub panels: Vec<Panel>,
 }
 
 impl Picture {
     /// As SVG.
-    pub(super) fn svg(&self) -> String {
+    #[must_use]
+    pub fn svg(&self) -> String {
         let height = HEAD + FOOT + self.panels.iter().map(|panel| panel.height + GAP).sum::<f64>() - GAP;
         let told = escaped(&format!("{}. {}", self.title, self.words));
         let mut svg = format!(
@@ -167,7 +194,7 @@ impl Panel {
         let mut names: Vec<(f64, &Series)> = Vec::new();
         for series in &self.series {
             svg.push_str(&self.series(series, top));
-            if let Some((_, last)) = series.points.last().filter(|_| series.join != Join::Dots) {
+            if let Some((_, last)) = series.points.last().filter(|_| !matches!(series.join, Join::Dots | Join::Marks)) {
                 names.push((self.y(top, *last), series));
             }
         }
@@ -184,16 +211,40 @@ impl Panel {
     }
 
     fn series(&self, series: &Series, top: f64) -> String {
+        match series.join {
+            Join::Dots => self.dots(series, top),
+            Join::Marks => self.marks(series, top),
+            _ => self.path(series, top),
+        }
+    }
+
+    fn dots(&self, series: &Series, top: f64) -> String {
         let class = series.hue.class();
         let mut svg = String::new();
-        if series.join == Join::Dots {
-            for (x, y) in &series.points {
-                let (x, y) = (self.x(*x), self.y(top, *y));
-                write(&mut svg, format_args!("<circle class=\"{class}i\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>\n"));
-                svg.push_str(&label(x + 7.0, y + 4.0, &format!("{class}i"), "start", &series.name));
-            }
-            return svg;
+        for (x, y) in &series.points {
+            let (x, y) = (self.x(*x), self.y(top, *y));
+            write(&mut svg, format_args!("<circle class=\"{class}i\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>\n"));
+            svg.push_str(&label(x + 7.0, y + 4.0, &format!("{class}i"), "start", &series.name));
         }
+        svg
+    }
+
+    fn marks(&self, series: &Series, top: f64) -> String {
+        let class = series.hue.class();
+        let mut svg = String::new();
+        for (index, (x, _)) in series.points.iter().enumerate() {
+            let (x, floor) = (self.x(*x), top + self.height);
+            write(&mut svg, format_args!("<path class=\"dash {class}\" d=\"M{x:.1} {top:.1}V{floor:.1}\"/>\n"));
+            if index == 0 {
+                svg.push_str(&label(x + 4.0, top + 10.0, &format!("{class}i"), "start", &series.name));
+            }
+        }
+        svg
+    }
+
+    fn path(&self, series: &Series, top: f64) -> String {
+        let class = series.hue.class();
+        let mut svg = String::new();
         let Some(first) = series.points.first() else { return svg };
         let mut path = String::new();
         let mut last = f64::NAN;
@@ -253,17 +304,25 @@ mod tests {
             points,
         };
         let axis = || Axis { low: 0.0, high: 10.0, ticks: Vec::new() };
+        let phases = vec![(1.0, 0.0), (2.0, 0.0)];
+        let marks = Series { name: "phase".to_owned(), hue: Hue::Quiet, join: Join::Marks, points: phases };
         let panel = Panel {
             name: "pods < 10".to_owned(),
             height: 100.0,
             across: axis(),
             up: axis(),
-            series: vec![series("one", vec![(0.0, 0.0), (5.0, 10.0), (10.0, 10.0)]), series("two", vec![(0.0, 10.0)])],
+            series: vec![
+                series("one", vec![(0.0, 0.0), (5.0, 10.0), (10.0, 10.0)]),
+                series("two", vec![(0.0, 10.0)]),
+                marks,
+            ],
         };
         let picture =
             Picture { title: "A & B".to_owned(), words: String::new(), below: "hours".to_owned(), panels: vec![panel] };
         let svg = picture.svg();
         assert!(svg.contains("M64.0 176.0H342.0V76.0H620.0"), "{svg}");
+        assert_eq!(svg.matches("class=\"dash c\"").count(), 2, "{svg}");
+        assert!(svg.contains("M119.6 76.0V176.0"), "{svg}");
         assert!(svg.contains("A &amp; B") && svg.contains("pods &lt; 10"));
         assert!(svg.contains("y=\"80.0\"") && svg.contains("y=\"94.0\""), "{svg}");
     }

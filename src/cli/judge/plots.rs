@@ -1,10 +1,6 @@
 //! The pictures of `docs/model.md`: one recorded day, the allowed utilization, a counter, and what was measured.
 
-mod draw;
-
 use std::path::Path;
-
-use draw::{Axis, Hue, Join, Panel, Picture, Series};
 
 use super::{
     super::Failure,
@@ -14,6 +10,7 @@ use super::{
     results::{geomean, late, mean},
 };
 use crate::{
+    report::draw::{Axis, Hue, Join, Panel, Picture, Series},
     simulate::{Load, Run, Scenario, Tick, TraceOptions, controller},
     units::{Cores, Seconds, maths},
 };
