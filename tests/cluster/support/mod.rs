@@ -19,7 +19,7 @@ pub(crate) use emulator::{Emulator, EmulatorOptions};
 pub(crate) use exporter::Exporter;
 pub(crate) use install::{Profile, rendered};
 pub(crate) use neighbours::{argo_rollouts, flagger, grant};
-pub(crate) use process::{Arbiter, Process};
+pub(crate) use process::Arbiter;
 pub(crate) use prometheus::Prometheus;
 pub(crate) use queue::Queue;
 pub(crate) use scene::{CONTAINER, Scene, WEB, Workload, cores, template};
