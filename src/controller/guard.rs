@@ -84,9 +84,9 @@ pub fn moves(policy: &Policy, snapshot: &Snapshot, decision: &Decision, target: 
     let sized = policy.levers.cpu || policy.levers.memory;
     let sizes = (sized && !rolling).then_some(if blind || warming { Shrink::Forbidden } else { Shrink::Allowed });
     let beside = || {
+        let wanted = decision.replicas;
         format!(
-            "{missing} pods of a rollout that stands still do not serve: as many replicas are kept beside the {} wanted",
-            decision.replicas
+            "{missing} of its pods do not serve while a rollout stands still: as many are kept beside the {wanted} wanted"
         )
     };
     let bound = no_shrink.filter(|_| shrinks).map(str::to_owned).or((wanted > decision.replicas).then(beside));

@@ -22,8 +22,6 @@ const TRUCE: f64 = 1800.0;
 /// A new template that is seen within this time of a write of the count came with it: one apply changes both, and the
 /// hash of the template shows when its controller has made the first pod set of it, a second or a few later.
 const DEPLOY: f64 = 30.0;
-/// Writes that are remembered: those that count, and one that may yet turn out to be a deploy.
-const WRITES: usize = RIVAL_WRITES + 1;
 
 /// Own decisions that are remembered: a write takes a tick or two to be seen.
 const REMEMBERED: usize = 4;
@@ -74,14 +72,14 @@ impl Writes {
         };
         let wrote = changed.is_some() && !ours;
         if sample.new_template {
-            self.times.retain(|at| sample.t - at > DEPLOY);
+            self.acquit(sample.t);
         }
         if let (true, Some(before)) = (wrote, changed) {
             self.floor = (sample.spec > before && sample.spec > 0).then_some((sample.spec, sample.t + hold));
             self.note(sample, before, writer);
         }
         self.times.retain(|at| (0.0..RIVAL_WINDOW).contains(&(sample.t - at)));
-        if self.times.iter().filter(|at| sample.t - *at >= DEPLOY).count() >= RIVAL_WRITES {
+        if self.times.len() >= RIVAL_WRITES {
             self.truce_until = Some(sample.t + TRUCE);
             self.times.remove(0);
         }
@@ -90,6 +88,15 @@ impl Writes {
         let rival = self.truce_until.is_some() && policy.on_rival == OnRival::Floor;
         let until = self.truce_until.filter(|_| rival).or(self.floor.map(|(_, until)| until));
         Foreign { wrote, floor: self.floor.map(|(n, _)| n), rival, left: until.map(|until| until - sample.t) }
+    }
+
+    /// A new template has come: what was written with it was a deploy, and a truce because of that alone is none.
+    fn acquit(&mut self, t: f64) {
+        let known = self.times.len();
+        self.times.retain(|at| t - at > DEPLOY);
+        if self.times.len() < known && self.truce_until.is_some_and(|until| until - TRUCE >= t - DEPLOY) {
+            self.truce_until = None;
+        }
     }
 
     /// Notes a write of somebody else.
@@ -102,7 +109,7 @@ impl Writes {
         }
         // From the count that it left there itself: nobody had written in between.
         let after_ours = self.change.is_none_or(|(_, left, _)| left != before);
-        if after_ours && !sample.new_template && self.times.len() < WRITES {
+        if after_ours && !sample.new_template {
             self.times.push(sample.t);
         }
         self.change = Some((before, sample.spec, sample.t));

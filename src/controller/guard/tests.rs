@@ -100,7 +100,7 @@ fn a_rollout_that_stands_still_keeps_places_for_the_pods_that_do_not_serve() {
     };
     assert_eq!(pass(2, 5), (Some(2), None), "all serve");
     assert_eq!(pass(2, 4).0, Some(3));
-    assert!(pass(2, 4).1.unwrap().starts_with("1 pods of a rollout that stands still do not serve"));
+    assert!(pass(2, 4).1.unwrap().starts_with("1 of its pods do not serve while a rollout stands still"));
     assert_eq!(pass(2, 1).0, None, "not below what runs");
     assert_eq!(pass(9, 1), (Some(9), None), "growth always passes");
     assert_eq!(pass(2, 13).0, Some(2), "surge");

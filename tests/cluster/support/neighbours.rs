@@ -4,6 +4,7 @@
 use std::{
     path::PathBuf,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -24,11 +25,26 @@ fn part(name: &str) -> PathBuf {
 
 /// Installs custom resource definitions; they are the cluster's, and other tests may have done so.
 fn install(scene: &Scene, folder: &std::path::Path, names: &[&str]) {
-    let folder = folder.to_string_lossy();
+    // kubectl does not follow a link to a folder.
+    let folder = folder.canonicalize().expect("the definitions").to_string_lossy().into_owned();
     scene.cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &folder], None);
     for name in names {
-        let name = format!("crd/{name}");
-        scene.cluster.kubectl(&["wait", "--for=condition=Established", &name, "--timeout=60s"], None);
+        let definition = format!("crd/{name}");
+        scene.cluster.kubectl(&["wait", "--for=condition=Established", &definition, "--timeout=60s"], None);
+        // Served a moment later; Flagger ends when it starts before that.
+        let list = || {
+            let mut kubectl = scene.cluster.program("kubectl");
+            kubectl.arg("--kubeconfig").arg(scene.cluster.admin_kubeconfig()).args(["get", name, "--all-namespaces"]);
+            run(&mut kubectl, None)
+        };
+        let served = (0..60).any(|_| {
+            let served = list().is_ok();
+            if !served {
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            served
+        });
+        assert!(served, "{name} is not served");
     }
 }
 
