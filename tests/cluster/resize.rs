@@ -145,7 +145,7 @@ async fn a_deferred_resize_is_told_and_passes_when_there_is_room() {
     scene.policy(WEB, sizes("800m")).await;
     let _arbiter = scene.arbiter("one", &[OFTEN]).await;
     resized(&scene, "800m").await;
-    limited(&scene, 100, &["ResizeDeferred", "2 of 2 pods", "the kubelet tries again by itself"]).await;
+    limited(&scene, 100, &["ResizeDeferred", "of 2 pods have waited for room", "the kubelet tries again by itself"]).await;
     asked_exactly(&scene, (2, 0)).await;
     for pod in scene.pods().await {
         annotate(&scene, &pod, "ok").await;
@@ -202,7 +202,8 @@ async fn what_a_limit_range_refuses_is_said_and_not_asked_every_tick() {
     asked_exactly(&scene, (1, 1)).await;
     holds_for("asked once", 15, async || asked(&scene), |asked| *asked == (1, 1)).await;
     // Another size is tried at once.
-    scene.policy(WEB, sizes("550m")).await;
+    let within = json!({"name": CONTAINER, "cpu": {"min": "550m", "max": "550m"}});
+    scene.policy(WEB, with(sizes("550m"), json!({"containers": [within]}))).await;
     resized(&scene, "550m").await;
 }
 
