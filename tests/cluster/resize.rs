@@ -145,7 +145,8 @@ async fn a_deferred_resize_is_told_and_passes_when_there_is_room() {
     scene.policy(WEB, sizes("800m")).await;
     let _arbiter = scene.arbiter("one", &[OFTEN]).await;
     resized(&scene, "800m").await;
-    limited(&scene, 100, &["ResizeDeferred", "of 2 pods have waited for room", "the kubelet tries again by itself"]).await;
+    limited(&scene, 100, &["ResizeDeferred", "of 2 pods have waited for room", "the kubelet tries again by itself"])
+        .await;
     asked_exactly(&scene, (2, 0)).await;
     for pod in scene.pods().await {
         annotate(&scene, &pod, "ok").await;
