@@ -127,10 +127,11 @@ async fn a_sidecar_is_resized_and_an_ordinary_init_container_holds_nothing_back(
     let template =
         json!({"spec": {"initContainers": [init("migrate"), with(init("proxy"), json!({"restartPolicy": "Always"}))]}});
     scene.deployment_with(Workload::default(), &template).await;
-    let containers = json!([container(CONTAINER, "800m"), container("proxy", "200m"), container("migrate", "300m")]);
-    scene.policy(WEB, with(sizes("800m"), json!({"containers": containers}))).await;
+    // Twice what the template gives to both, as CPU is shared in proportion to that.
+    let containers = json!([container(CONTAINER, "1"), container("proxy", "200m"), container("migrate", "300m")]);
+    scene.policy(WEB, with(sizes("1"), json!({"containers": containers}))).await;
     let _arbiter = scene.arbiter("one", &[OFTEN]).await;
-    resized(&scene, "800m").await;
+    resized(&scene, "1").await;
     let spec = serde_json::to_value(&scene.pods().await[0].spec).expect("a spec");
     let cpu = |i: usize| spec["initContainers"][i]["resources"]["requests"]["cpu"].clone();
     assert_eq!((cpu(0), cpu(1)), (json!("100m"), json!("200m")), "{spec}");
@@ -144,7 +145,8 @@ async fn a_deferred_resize_is_told_and_passes_when_there_is_room() {
     scene.policy(WEB, sizes("800m")).await;
     let _arbiter = scene.arbiter("one", &[OFTEN]).await;
     resized(&scene, "800m").await;
-    limited(&scene, 100, &["ResizeDeferred", "2 of 2 pods", "the kubelet tries again by itself"]).await;
+    limited(&scene, 100, &["ResizeDeferred", "of 2 pods have waited for room", "the kubelet tries again by itself"])
+        .await;
     asked_exactly(&scene, (2, 0)).await;
     for pod in scene.pods().await {
         annotate(&scene, &pod, "ok").await;
@@ -201,7 +203,8 @@ async fn what_a_limit_range_refuses_is_said_and_not_asked_every_tick() {
     asked_exactly(&scene, (1, 1)).await;
     holds_for("asked once", 15, async || asked(&scene), |asked| *asked == (1, 1)).await;
     // Another size is tried at once.
-    scene.policy(WEB, sizes("550m")).await;
+    let within = json!({"name": CONTAINER, "cpu": {"min": "550m", "max": "550m"}});
+    scene.policy(WEB, with(sizes("550m"), json!({"containers": [within]}))).await;
     resized(&scene, "550m").await;
 }
 
@@ -244,6 +247,11 @@ fn memory_of(pod: &Pod) -> u64 {
     text.parse::<arbiter::units::Quantity>().expect("a quantity").bytes().0 >> 20
 }
 
+fn limit_in_force(pod: &Pod) -> Value {
+    let status = serde_json::to_value(&pod.status).expect("a status");
+    status["containerStatuses"][0]["resources"]["limits"]["memory"].clone()
+}
+
 async fn memories(scene: &Scene) -> Vec<u64> {
     scene.pods().await.iter().map(memory_of).collect()
 }
@@ -263,17 +271,11 @@ async fn a_container_that_is_killed_at_every_start_gets_more_memory_though_it_wa
             kill(&scene, &pod, restarts, true).await;
         }
         let grown = |all: &Vec<u64>| all.len() == 2 && all.iter().all(|m| *m >= before + 100);
-        let all = await_that("more memory", 60, || memories(&scene), grown).await;
-        before = all[0];
+        await_that("more memory", 60, || memories(&scene), grown).await;
         // What the node has is what it was killed at the next time.
-        let has = |pods: &Vec<Pod>| {
-            pods.iter().all(|p| {
-                serde_json::to_value(&p.status).is_ok_and(|s| {
-                    s["containerStatuses"][0]["resources"]["limits"]["memory"] == json!(format!("{before}Mi"))
-                })
-            })
-        };
+        let has = |pods: &Vec<Pod>| pods.iter().all(|p| limit_in_force(p) == json!(format!("{}Mi", memory_of(p))));
         await_that("the new size in place", 60, || scene.pods(), has).await;
+        before = memories(&scene).await.into_iter().max().unwrap_or_default();
     }
     for pod in scene.pods().await {
         assert_eq!(pod.status.expect("a status").qos_class.as_deref(), Some("Guaranteed"));

@@ -167,16 +167,22 @@ impl Attempts {
     /// Whether the same ask was refused a moment ago, and nothing has changed that would let it pass.
     #[must_use]
     pub fn stands_refused(&self, resize: &PodResize, quota_left: Option<Resources>, now: Timestamp) -> bool {
-        self.denied.iter().any(|d| {
+        self.refusal(resize, quota_left, now).is_some()
+    }
+
+    /// The refusal that stands against an ask: its rule, and the sentence.
+    pub(super) fn refusal(
+        &self,
+        resize: &PodResize,
+        quota_left: Option<Resources>,
+        now: Timestamp,
+    ) -> Option<(Option<Denial>, &str)> {
+        let stands = self.denied.iter().find(|d| {
             let same = d.uid.as_ref().is_none_or(|uid| *uid == resize.uid) && d.ask == resize.containers;
             let more_quota = d.denial == Some(Denial::Quota) && has_more(quota_left, d.quota_left);
             same && now.duration_since(d.at) < PATIENCE && !more_quota
-        })
-    }
-
-    /// The refusal that stands, the newest: its rule, and the sentence.
-    pub(super) fn refusal(&self) -> Option<(Option<Denial>, &str)> {
-        self.denied.last().map(|d| (d.denial, d.message.as_str()))
+        })?;
+        Some((stands.denial, stands.message.as_str()))
     }
 
     /// Whether growth is refused by a rule of the namespace, which the next pod would meet as well.

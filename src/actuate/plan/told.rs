@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use super::{Attempts, Disruptions, Evictions, LeftAlone, Undo, Wanted, lacks, size, stuck};
+use super::{Attempts, Disruptions, Evictions, LeftAlone, Undo, Wanted, lacks, resize_of, size, stuck};
 use crate::{decide::ResizeState, observe::kubernetes::PodFacts, policy::ResizeStrategy};
 
 /// A resize that is on its way is not told before this: most deferred ones find room, and most errors pass.
@@ -36,8 +36,12 @@ pub fn told(
     let all = pods.iter().filter(|p| p.counts()).count();
     let pods: Vec<_> = pods.iter().copied().filter(|p| p.counts()).collect();
     let mut said: Vec<(&'static str, String)> = Vec::new();
-    if let Some((denial, message)) = attempts.refusal() {
-        said.push((denial.map_or("ResizeRefused", crate::actuate::Denial::reason), message.to_owned()));
+    // What nobody asks for any more is not told.
+    let asked = pods.iter().filter_map(|pod| resize_of(pod, wanted, size::Restarts::Allowed));
+    let mut refused =
+        asked.filter_map(|ask| attempts.refusal(&ask, wanted.quota_left, now).map(|(d, m)| (d, m.to_owned())));
+    if let Some((denial, message)) = refused.next() {
+        said.push((denial.map_or("ResizeRefused", crate::actuate::Denial::reason), message));
     }
     let recreate = wanted.policy.resize.strategy == ResizeStrategy::InPlaceOrRecreate;
     if recreate {
