@@ -65,8 +65,8 @@ impl Tool {
     /// What the tool calls the whole that the object is part of: application, Kustomization, release.
     #[must_use]
     pub fn whole(self, metadata: &Value) -> Option<&str> {
-        let marks = MARKS.into_iter().filter(|(_, _, tool)| *tool == self);
-        let text = marks.filter_map(|(place, key, _)| metadata[place][key].as_str()).next()?;
+        let mut marks = MARKS.into_iter().filter(|(_, _, tool)| *tool == self);
+        let text = marks.find_map(|(place, key, _)| metadata[place][key].as_str())?;
         // `application:group/Kind:namespace/name`
         Some(text.split(':').next().unwrap_or(text)).filter(|text| !text.is_empty())
     }

@@ -459,7 +459,7 @@ impl PodFacts {
 }
 
 /// The hash of a template, among the labels that controllers put on what they make of it: Deployments, Argo Rollouts,
-/// and StatefulSets.
+/// and stateful sets.
 fn template_hash(labels: &BTreeMap<String, String>) -> Option<&str> {
     let known = ["pod-template-hash", "rollouts-pod-template-hash", "controller-revision-hash"];
     known.into_iter().find_map(|label| labels.get(label)).map(String::as_str)

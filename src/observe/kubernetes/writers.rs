@@ -44,8 +44,8 @@ fn owners(entries: &[ManagedFieldsEntry]) -> Vec<&ManagedFieldsEntry> {
 
 /// Where the count is: what was written through `/scale` is the count, wherever a custom resource keeps it.
 fn path(entries: &[ManagedFieldsEntry]) -> Vec<String> {
-    let scaled = entries.iter().filter(|e| e.subresource.as_deref() == Some("scale"));
-    let found = scaled.filter_map(|e| leaf(&e.fields_v1.as_ref()?.0["f:spec"])).next();
+    let mut scaled = entries.iter().filter(|e| e.subresource.as_deref() == Some("scale"));
+    let found = scaled.find_map(|e| leaf(&e.fields_v1.as_ref()?.0["f:spec"]));
     std::iter::once("f:spec".to_owned()).chain(found.unwrap_or_else(|| vec!["f:replicas".to_owned()])).collect()
 }
 
