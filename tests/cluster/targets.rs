@@ -1,4 +1,4 @@
-//! What is scaled, whatever its kind, and what its rollouts mean: Deployments, StatefulSets, ReplicaSets, custom resources,
+//! What is scaled, whatever its kind, and what its rollouts mean: Deployments, stateful and replica sets, custom resources,
 //! Argo Rollouts and Flagger's canaries, the last two with their real controllers; and a target that is made anew.
 
 use std::time::Duration;
@@ -123,7 +123,7 @@ fn definition() -> Value {
 }
 
 /// Plays the operator of a Shop: its replica set, which it owns, has the size that the Shop asks for.
-async fn operate(scene: &Scene, uid: &str) {
+fn operate(scene: &Scene, uid: &str) {
     let size = scene.object("shops", WEB)["spec"]["shape"]["size"].clone();
     let mut set = workload(scene, "apps/v1", "ReplicaSet", json!({"replicas": size}));
     set["metadata"]["ownerReferences"] =
@@ -143,7 +143,7 @@ async fn a_custom_resource_is_scaled_wherever_it_keeps_its_count() {
     let shop = json!({"apiVersion": format!("{GROUP}/v1"), "kind": "Shop", "metadata": {"name": WEB}, "spec": {"shape": {"size": 2}}});
     scene.apply("e2e", &shop);
     let uid = scene.object("shops", WEB)["metadata"]["uid"].as_str().expect("a uid").to_owned();
-    operate(&scene, &uid).await;
+    operate(&scene, &uid);
     let emulator = emulated(&scene).await;
     scene.policy(WEB, on(&scene, &format!("{GROUP}/v1"), "Shop", WEB)).await;
     let _arbiter = scene.arbiter("one", &[]).await;
@@ -160,7 +160,7 @@ async fn a_custom_resource_is_scaled_wherever_it_keeps_its_count() {
     assert!(!ready.contains("labels alone"), "its pods have a chain of owners: {ready}");
     emulator.load(json!({"rate": BUSY})).await;
     await_some("the Shop grown, and its pods with it", 90, || async {
-        operate(&scene, &uid).await;
+        operate(&scene, &uid);
         let size = scene.object("shops", WEB)["spec"]["shape"]["size"].clone();
         if size.as_u64() >= Some(6) { Ok(()) } else { Err(size.to_string()) }
     })

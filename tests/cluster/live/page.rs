@@ -64,12 +64,10 @@ fn page(stories: &[Story]) -> Result<String, fmt::Error> {
         row("writes of `/scale`", &|p| p.by_whom("/scale"))?;
         row("resizes in place", &|p| p.by_whom("pods/resize"))?;
         row("evictions", &|p| p.by_whom("pods/eviction"))?;
-        let more = |value: fn(&Phase<'_>) -> f64, than: usize| {
-            let [ours, theirs] = [1, than].map(|index| value(&phases[index]));
-            format!("{:+.0} %", (ours / theirs - 1.0) * 100.0)
-        };
+        let more = |ours: f64, theirs: f64| format!("{:+.0} %", (ours / theirs - 1.0) * 100.0);
+        let [cost, j] = [phases.iter().map(Phase::cost).collect::<Vec<_>>(), phases.iter().map(Phase::j).collect()];
         let against = [("a", 0), ("c", 2)]
-            .map(|(name, than)| format!("({name}): cost {}, J {}", more(Phase::cost, than), more(Phase::j, than)));
+            .map(|(name, than)| format!("({name}): cost {}, J {}", more(cost[1], cost[than]), more(j[1], j[than])));
         writeln!(out, "\narbiter against {}; against {}.", against[0], against[1])?;
         writeln!(out, "\n{}", handover(story)?)?;
     }

@@ -12,7 +12,7 @@ use crate::support::{CONTAINER, Lab, Profile, Scene, WEB, Workload, await_that, 
 const SIZES: &str = "autoscaling.arbiter.io/v1alpha1";
 type Rows = BTreeMap<SizedWorkload, PodSize>;
 
-const START: Workload = Workload { replicas: 2, cpu: "100m", memory: "128Mi", emulated: false };
+const START: Workload = Workload { replicas: 2, cpu: "100m", memory: "128Mi", emulated: false, start: "" };
 
 /// A policy that wants larger pods, whatever they use.
 fn larger(mode: &str) -> Value {

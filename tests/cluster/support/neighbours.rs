@@ -74,7 +74,8 @@ pub(crate) fn flagger(scene: &Scene) -> Process {
 /// Gives arbiter, in the scene's namespace, the rights that the chart gives it for an `extraScaleResources` entry.
 pub(crate) fn grant(scene: &Scene, group: &str, resource: &str) {
     let mut helm = scene.cluster.program("helm");
-    helm.args(["template", "arbiter"]).arg(root().join("deploy/helm/arbiter")).args(["--set=profile=auto"]);
+    helm.args(["template", "arbiter"]).arg(root().join("deploy/helm/arbiter"));
+    helm.args(["--kube-version=1.35.0", "--set=profile=auto"]);
     let extra = json!([{"apiGroup": group, "resource": resource}]);
     helm.arg(format!("--set-json=extraScaleResources={extra}")).args(["--show-only=templates/rbac.yaml"]);
     let text = run(&mut helm, None).expect("helm template");
