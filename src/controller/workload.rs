@@ -439,12 +439,11 @@ impl Workload {
         decision: &Decision,
         moves: &Moves,
     ) {
-        let by_labels = "its pods are told by labels alone, since no owner reference of theirs leads to it";
-        let remark = context
-            .known
-            .sizes
-            .remark(&self.key)
-            .or_else(|| look.members.by_selector_only.then(|| by_labels.to_owned()));
+        let remark = look
+            .members
+            .by_selector_only
+            .then_some("its pods are told by labels alone, since no owner reference of theirs leads to it");
+        let bound = moves.bound.clone().or_else(|| context.known.sizes.remark(&self.key));
         let refused = self.refusals.values().next().map(|r| (r.reason, r.message.clone()));
         let refused = refused.or_else(|| context.known.sizes.problem(&self.key));
         let view = View::Decided(Decided {
@@ -452,8 +451,8 @@ impl Workload {
             snapshot: &look.snapshot,
             decision,
             not_in_control: refused.as_ref().map(|(reason, message)| (*reason, message.as_str())),
-            bound: moves.bound.as_deref(),
-            remark: remark.as_deref(),
+            bound: bound.as_deref(),
+            remark,
         });
         let gate = Gate { mode: policy.mode, seen: look.taken };
         self.reporter.report(context, object, view, gate).await;
