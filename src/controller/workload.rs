@@ -494,13 +494,10 @@ impl Workload {
     ) {
         let told = "its pods are told by labels alone, since no owner reference of theirs leads to it";
         let by_labels = look.members.by_selector_only.then(|| told.to_owned());
-        let remarks: Vec<String> = by_labels
-            .into_iter()
-            .chain(look.rollout.remark())
-            .chain(look.target.remarks.iter().cloned())
-            .chain(context.known.sizes.remark(&self.key))
-            .collect();
+        let remarks: Vec<String> =
+            by_labels.into_iter().chain(look.rollout.remark()).chain(look.target.remarks.iter().cloned()).collect();
         let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
+        let bound = moves.bound.clone().or_else(|| context.known.sizes.remark(&self.key));
         let unwritten = context.known.sizes.problem(&self.key);
         let ownership = ownership(&self.custody, &self.refusals);
         let obstacle = unwritten.as_ref().map(|(reason, message)| (*reason, message.as_str()));
@@ -509,7 +506,7 @@ impl Workload {
             snapshot: &look.snapshot,
             decision,
             ownership: status::Ownership { obstacle: ownership.obstacle.or(obstacle), ..ownership },
-            bound: moves.bound.as_deref(),
+            bound: bound.as_deref(),
             resizes: self.resizes.told(),
             remark: remark.as_deref(),
         });

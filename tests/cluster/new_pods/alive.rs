@@ -175,9 +175,9 @@ async fn a_size_with_which_pods_are_refused_goes_at_once() {
     println!("all pods were there after {:.1} s", started.elapsed().as_secs_f64());
     assert!(started.elapsed() < Duration::from_secs(30));
     let said = "pods of this one could not be created";
-    let ready = || scene.condition(WEB, "Ready");
-    let ready = await_that("the reason", 60, ready, |c| c.contains(said)).await;
-    assert!(ready.starts_with("True/") && ready.contains("no pod may ask for more than 200m cpu"), "{ready}");
+    let limited = || scene.condition(WEB, "Limited");
+    let limited = await_that("the reason", 60, limited, |c| c.contains(said)).await;
+    assert!(limited.starts_with("True/") && limited.contains("no pod may ask for more than 200m cpu"), "{limited}");
 }
 
 #[tokio::test]

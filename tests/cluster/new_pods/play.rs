@@ -249,7 +249,8 @@ async fn row(lab: &Lab, case: &Case, hash: &str) -> Option<(SizedWorkload, PodSi
     let workload = sized_workload(&policy.target).expect("a kind that has rows");
     let decided = match &case.row {
         Row::Given(containers) => {
-            let text = format!("\n{WEB} @7 {hash} - {containers}\n");
+            let line = format!("{WEB} @7 {hash} - {containers}");
+            let text = format!("\n{}\n", line.trim_end());
             let written = PodSizesSpec { deployments: text, ..PodSizesSpec::default() };
             return Some((workload, written.rows().into_values().next().expect("a row")));
         }
