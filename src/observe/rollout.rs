@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::kubernetes::PodFacts;
 
 /// How long a rollout of which nothing moves is taken for one that goes on: six times what a Deployment waits for
-/// progress by default (600 s). `StatefulSet`s, and Deployments that are paused half way, have no other end.
+/// progress by default (600 s). A stateful set, and a Deployment that is paused half way, have no other end.
 const STILL: SignedDuration = SignedDuration::from_hours(1);
 /// The same for one that goes in steps: a step may wait for an analysis, or over night for a person.
 const STILL_IN_STEPS: SignedDuration = SignedDuration::from_hours(24);
