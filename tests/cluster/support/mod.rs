@@ -19,7 +19,7 @@ pub(crate) use audit::{AuditEvent, audit_of_namespace};
 pub(crate) use cluster::{Cluster, cluster, root, run};
 pub(crate) use emulator::{Emulator, EmulatorOptions};
 pub(crate) use exporter::Exporter;
-pub(crate) use handover::{Taken, Watched, in_control};
+pub(crate) use handover::{Taken, Watched};
 pub(crate) use install::{Profile, rendered};
 pub(crate) use neighbours::{argo_rollouts, flagger, grant};
 pub(crate) use peers::{as_written, checkpoint, hpa, scaled_object, service, start_peers, vpa};
