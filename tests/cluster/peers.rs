@@ -11,14 +11,14 @@ use crate::{
     specs::{self, with},
     support::{
         Arbiter, EmulatorOptions, Profile, Queue, Scene, Taken, WEB, Watched, Workload, as_written, await_some, hpa,
-        in_control, scaled_object, start_peers, vpa,
+        scaled_object, start_peers, vpa,
     },
 };
 
 /// Longest time without an owner of replicas, in seconds.
 const GAP: f64 = 1.0;
-/// Seconds for a takeover: VPA's is known to be quiet after a minute only.
-const TAKEOVER: u64 = 100;
+/// Seconds for a takeover: an HPA is stood down just before its next sync, which come every 15 s.
+const TAKEOVER: u64 = 60;
 const RELEASE: u64 = 30;
 
 /// A workload with its old owners, and what is seen of them.
@@ -53,15 +53,12 @@ impl<'a> Owned<'a> {
         let taken = SystemClock.now();
         under_load.await;
         self.mode("Auto").await;
-        await_some("arbiter in control", TAKEOVER, || async {
-            let quiet = self.rivals.iter().all(|(kind, seen)| {
-                let inert = |object: &Value| {
-                    arbiter::takeover::Rival { kind: *kind, object: object.clone(), quiet: false }.inert()
-                };
-                seen.first(taken, inert).is_some()
+        await_some("everybody stood down", TAKEOVER, || async {
+            let down = self.rivals.iter().all(|(kind, seen)| {
+                let read = Taken::read(*kind, seen, &self.policy, taken, taken);
+                read.down.is_some() && (kind.sizes() || read.heard.is_some())
             });
-            let owned = self.policy.first(taken, in_control).is_some();
-            if quiet && owned { Ok(()) } else { Err(self.words(arbiter).await) }
+            if down { Ok(()) } else { Err(self.words(arbiter).await) }
         })
         .await;
         let counts = history.counts();

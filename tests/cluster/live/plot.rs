@@ -56,8 +56,9 @@ fn late(story: &Story) -> Vec<(f64, f64)> {
     story.rows.windows(LOOKS + 1).step_by(LOOKS / 5).map(share).collect()
 }
 
-/// The panel with the names of the phases.
+/// The panel with the names of the phases, and room for them above the lines.
 fn named(story: &Story, mut panel: Panel) -> Panel {
+    panel.up.high *= 1.3;
     let rivals = story.case.rivals();
     let names = [format!("(a) {rivals}"), "(b) arbiter".to_owned(), format!("(c) {rivals} again")];
     for (index, name) in names.into_iter().enumerate() {

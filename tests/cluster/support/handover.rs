@@ -75,7 +75,7 @@ fn rival(kind: Kind, object: &Value) -> Rival {
 }
 
 /// Whether arbiter says that nobody else writes the workload.
-pub(crate) fn in_control(policy: &Value) -> bool {
+fn in_control(policy: &Value) -> bool {
     let conditions = policy["status"]["conditions"].as_array();
     conditions.into_iter().flatten().any(|c| c["type"] == "InControl" && c["status"] == "True")
 }

@@ -21,7 +21,7 @@ pub(crate) use audit::{AuditEvent, audit_of_namespace};
 pub(crate) use cluster::{Cluster, cluster, root, run};
 pub(crate) use emulator::{Emulator, EmulatorOptions};
 pub(crate) use exporter::Exporter;
-pub(crate) use handover::{Taken, Watched, in_control};
+pub(crate) use handover::{Taken, Watched};
 pub(crate) use install::{Profile, rendered};
 pub(crate) use lab::{Answer, ClusterWide, LABEL, Lab};
 pub(crate) use neighbours::{argo_rollouts, flagger, grant};
