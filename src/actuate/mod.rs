@@ -30,7 +30,7 @@ pub use fence::{Bucket, Claim, Fence, Gate, Permit};
 pub use new_pods::{Asked, new_pods, sized_workload};
 pub use plan::{
     Attempts, Cause, Disruptions, Evictions, LeftAlone, Plan, PodEviction, PodResize, ResizeKind, Told, Undo, Waits,
-    Wanted, plan, told,
+    Wanted, missing, plan, told,
 };
 pub use pod_sizes::Table;
 pub use scale::ScaleIntent;

@@ -128,6 +128,7 @@ fn resizes(
     now: Timestamp,
 ) -> Vec<PodResize> {
     let initial = wanted.policy.resize.strategy == ResizeStrategy::Initial;
+    let pods_first = missing(pods, wanted) > 0;
     let trims = wanted.policy.resize.trims_per_pod_per_day;
     let may = |pod: &PodFacts, resize: &PodResize| {
         !attempts.stands_refused(resize, wanted.quota_left, now) && attempts.due(pod, resize, trims, now)
@@ -139,6 +140,7 @@ fn resizes(
             let resize = resize_of(pod, wanted, Restarts::Allowed).or_else(|| take_back(pod, wanted, attempts, now))?;
             Some((*pod, resize))
         })
+        .filter(|(_, resize)| !pods_first || resize.kind != ResizeKind::Grow || resize.killed)
         .collect();
     planned.sort_by_key(|(pod, resize)| (resize.kind, !resize.killed, !pod.ready()));
     let mut due = Vec::new();
@@ -151,6 +153,14 @@ fn resizes(
         due.extend(resize.filter(|resize| may(pod, resize)));
     }
     due
+}
+
+/// Pods that are still to be created where a quota counts: what is left of it is theirs first, since a pod that would be
+/// created without us is created. Only a container that is killed for want of memory comes before them.
+#[must_use]
+pub fn missing(pods: &[&PodFacts], wanted: Wanted<'_>) -> u32 {
+    let there = u32::try_from(pods.iter().filter(|p| p.counts()).count()).unwrap_or(u32::MAX);
+    wanted.quota_left.map_or(0, |_| wanted.replicas.saturating_sub(there))
 }
 
 fn young(pod: &PodFacts, now: Timestamp) -> bool {

@@ -17,7 +17,7 @@ use super::{context::Context, guard::Shrink};
 use crate::{
     actuate::{
         Attempts, Change, Denial, Evictions, Gate, PodEviction, PodResize, ResizeKind, Told, Undo, Waits, Wanted,
-        WriteError, WriteKind, plan, told,
+        WriteError, WriteKind, missing, plan, told,
     },
     decide::{Decision, Snapshot},
     observe::kubernetes::PodFacts,
@@ -141,7 +141,9 @@ impl Resizes {
         if may(WriteKind::Evict) {
             self.evict(context, task, planned.evictions, &mut outcomes).await;
         }
-        self.told = told(&pods, wanted, &self.attempts, &self.evictions, &self.undo, now).or_else(|| self.crowd(now));
+        self.told = told(&pods, wanted, &self.attempts, &self.evictions, &self.undo, now)
+            .or_else(|| waits_for_pods(missing(&pods, wanted)))
+            .or_else(|| self.crowd(now));
         outcomes
     }
 
@@ -251,6 +253,14 @@ impl Resizes {
 
 fn in_use(container: &crate::decide::ContainerState) -> Option<(String, Bytes)> {
     Some((container.name.clone(), container.memory_max_pod_bytes?))
+}
+
+/// Growth that waits for pods that a quota must have room for.
+fn waits_for_pods(missing: u32) -> Option<Told> {
+    let message = format!(
+        "{missing} of its pods are still to be created within the namespace's quota: running pods grow after that"
+    );
+    (missing > 0).then_some(Told { reason: "ResizeWaitsForPods", message })
 }
 
 /// The pod as it is known now.

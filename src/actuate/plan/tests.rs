@@ -116,6 +116,21 @@ fn only_what_differs_is_sent() {
 }
 
 #[test]
+fn what_a_quota_leaves_is_for_pods_that_are_still_to_be_created() {
+    let (policy, decided, in_use) = (policy(), decision(amounts(1.2, 512), NONE), in_use());
+    let running = pod(amounts(1.0, 512), NONE);
+    let planned = |pod: &PodFacts, replicas, quota_left| {
+        let wanted = Wanted { replicas, quota_left, ..wanted(&policy, &decided, &in_use) };
+        plan(&[pod], wanted, &Attempts::default(), &mut Evictions::default(), at(10)).resizes.len()
+    };
+    let quota = Some(amounts(0.5, 1024));
+    assert_eq!(planned(&running, 2, quota), 0);
+    assert_eq!(planned(&running, 1, quota), 1, "none is missing");
+    assert_eq!(planned(&running, 2, None), 1, "nothing counts");
+    assert_eq!(planned(&pod(amounts(2.0, 512), NONE), 2, quota), 1, "what shrinks makes room");
+}
+
+#[test]
 fn pods_that_cannot_be_resized_are_left_alone() {
     let decided = decision(amounts(2.0, 512), NONE);
     let good = pod(amounts(1.0, 512), NONE);
