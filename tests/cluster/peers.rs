@@ -43,7 +43,7 @@ impl<'a> Owned<'a> {
     }
 
     fn as_written(&self) -> Vec<String> {
-        self.rivals.iter().map(|(kind, _)| as_written(&self.scene.object(kind.as_str()))).collect()
+        self.rivals.iter().map(|(kind, _)| as_written(&self.scene.object(kind.as_str(), WEB))).collect()
     }
 
     /// Takes over and gives back; `under_load` changes the load as it begins.
@@ -95,7 +95,7 @@ impl<'a> Owned<'a> {
 /// Waits until a condition of a rival is True: its controller works on it.
 async fn active(scene: &Scene, kind: Kind, condition: &str) {
     await_some(&format!("{} {condition}", kind.as_str()), 90, || async {
-        let status = scene.object(kind.as_str())["status"].clone();
+        let status = scene.object(kind.as_str(), WEB)["status"].clone();
         let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
         let is_true = conditions.iter().any(|c| c["type"] == condition && c["status"] == "True");
         if is_true { Ok(()) } else { Err(status.to_string()) }

@@ -106,7 +106,7 @@ impl Stage {
     }
 
     fn as_written(&self) -> Vec<(Kind, String)> {
-        self.rivals.iter().map(|(kind, _)| (*kind, as_written(&self.scene.object(kind.as_str())))).collect()
+        self.rivals.iter().map(|(kind, _)| (*kind, as_written(&self.scene.object(kind.as_str(), WEB)))).collect()
     }
 
     /// The three phases.

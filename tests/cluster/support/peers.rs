@@ -110,12 +110,6 @@ impl Scene {
         self.cluster.kubectl(&["create", "--namespace", &self.namespace, "-f", "-"], Some(&object.to_string()));
     }
 
-    /// An object as the API server shows it; the kind as kubectl understands it.
-    pub(crate) fn object(&self, kind: &str) -> Value {
-        let text = self.cluster.kubectl(&["get", kind, WEB, "--namespace", &self.namespace, "-o", "json"], None);
-        serde_json::from_str(&text).expect("an object")
-    }
-
     /// The policy that `arbiter import` makes of objects of this scene.
     pub(crate) fn imported(&self, kinds: &str) -> Value {
         let objects = self.cluster.kubectl(&["get", kinds, "--namespace", &self.namespace, "-o", "yaml"], None);
