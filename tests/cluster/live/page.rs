@@ -40,7 +40,7 @@ fn page(stories: &[Story]) -> Result<String, fmt::Error> {
         let rivals = story.case.rivals();
         writeln!(out, "## {}\n\n![The course]({}.svg)\n", story.case.title(), story.case.key())?;
         writeln!(out, "| | (a) {rivals} | (b) arbiter | (c) {rivals} again |\n|---|---|---|---|")?;
-        let phases: Vec<Phase<'_>> = (0..PHASES.len()).map(|index| Phase::of(story, index)).collect();
+        let phases = [0, 1, 2].map(|index| Phase::of(story, index));
         let mut row = |what: &str, tell: &dyn Fn(&Phase<'_>) -> String| {
             writeln!(out, "| {what} | {} |", phases.iter().map(tell).collect::<Vec<_>>().join(" | "))
         };
@@ -65,10 +65,12 @@ fn page(stories: &[Story]) -> Result<String, fmt::Error> {
         row("resizes in place", &|p| p.by_whom("pods/resize"))?;
         row("evictions", &|p| p.by_whom("pods/eviction"))?;
         let more = |ours: f64, theirs: f64| format!("{:+.0} %", (ours / theirs - 1.0) * 100.0);
-        let [cost, j] = [phases.iter().map(Phase::cost).collect::<Vec<_>>(), phases.iter().map(Phase::j).collect()];
-        let against = [("a", 0), ("c", 2)]
-            .map(|(name, than)| format!("({name}): cost {}, J {}", more(cost[1], cost[than]), more(j[1], j[than])));
-        writeln!(out, "\narbiter against {}; against {}.", against[0], against[1])?;
+        let against = [0, 2].map(|than| {
+            let ([_, ours, _], theirs) = (&phases, &phases[than]);
+            let (cost, j) = (more(ours.cost(), theirs.cost()), more(ours.j(), theirs.j()));
+            format!("against ({}): cost {cost}, J {j}", PHASES[than])
+        });
+        writeln!(out, "\narbiter {}; {}.", against[0], against[1])?;
         writeln!(out, "\n{}", handover(story)?)?;
     }
     out.push_str(&policies(stories)?);
