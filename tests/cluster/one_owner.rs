@@ -36,7 +36,7 @@ async fn definitions() {
         if let Err(error) = crate::support::run(&mut create, Some(&object.to_string())) {
             assert!(error.contains("AlreadyExists"), "{error}");
         }
-        cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &format!("crd/{name}")], None);
+        cluster.established(&[&name]);
     }
 }
 

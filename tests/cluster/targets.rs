@@ -137,9 +137,7 @@ fn operate(scene: &Scene, uid: &str) {
 async fn a_custom_resource_is_scaled_wherever_it_keeps_its_count() {
     let scene = Scene::new("custom", Profile::Auto).await;
     scene.apply("e2e", &definition());
-    scene
-        .cluster
-        .kubectl(&["wait", "--for=condition=Established", &format!("crd/shops.{GROUP}"), "--timeout=60s"], None);
+    scene.cluster.established(&[&format!("shops.{GROUP}")]);
     let shop = json!({"apiVersion": format!("{GROUP}/v1"), "kind": "Shop", "metadata": {"name": WEB}, "spec": {"shape": {"size": 2}}});
     scene.apply("e2e", &shop);
     let uid = scene.object("shops", WEB)["metadata"]["uid"].as_str().expect("a uid").to_owned();

@@ -169,7 +169,9 @@ impl Evictions {
         now: Timestamp,
     ) -> bool {
         let first = self.made.iter().filter(|m| m.cause == cause).map(|m| m.at).min();
-        let again = |pod: &PodFacts| first.is_some_and(|first| pod.created.is_some_and(|created| created > first));
+        // Creation times have whole seconds: a successor may seem to be older than the eviction by part of one.
+        let after = |created: Timestamp, first: Timestamp| created.as_second() >= first.as_second();
+        let again = |pod: &PodFacts| first.zip(pod.created).is_some_and(|(first, created)| after(created, first));
         if stuck.iter().any(|(pod, why)| *why == cause && again(pod)) {
             self.rests.entry(cause).or_insert(now + DAY);
         }

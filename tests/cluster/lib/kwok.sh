@@ -20,8 +20,7 @@ node_manifests() {
 start_kwok() {
   write_kwok_config
   kube_make "$kwok_share"/kwok.x-k8s.io_{clusterresourceusages,resourceusages}.yaml
-  kube wait --for=condition=Established --timeout=30s \
-    crd/clusterresourceusages.kwok.x-k8s.io crd/resourceusages.kwok.x-k8s.io >/dev/null
+  established crd/clusterresourceusages.kwok.x-k8s.io crd/resourceusages.kwok.x-k8s.io
   kube_make "$here/templates/usage.yaml"
   start kwok "$bin/kwok" --kubeconfig="$run/kwok.kubeconfig" --config="$run/kwok.yaml"
   [ "$node_count" -eq 0 ] && return

@@ -31,7 +31,7 @@ make_peer_crds() {
   local crds=("$bin"/crds/vpa/*.yaml "$bin"/crds/keda/*.yaml) arguments=() file
   for file in "${crds[@]}"; do arguments+=(--filename "$file"); done
   kube apply --server-side --force-conflicts "${arguments[@]}" >/dev/null
-  kube wait --for=condition=Established --timeout=30s "${arguments[@]}" >/dev/null
+  established "${arguments[@]}"
 }
 
 start_vpa_admission_controller() {

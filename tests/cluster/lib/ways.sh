@@ -28,6 +28,16 @@ check_way() {
 # Only ever our own kubeconfig: the ambient one may be somebody's production.
 kube() { KUBECONFIG=$run/admin.kubeconfig "$bin/kubectl" "$@"; }
 
+# Waits until what is named is established. kubectl takes a definition that has no conditions yet for an error.
+established() { # RESOURCE…
+  local i
+  for ((i = 0; i < 60; i++)); do
+    kube wait --for=condition=Established --timeout=30s "$@" >/dev/null 2>&1 && return
+    sleep 0.5
+  done
+  kube wait --for=condition=Established --timeout=30s "$@" >/dev/null
+}
+
 # Applies, and remembers for a cluster that outlives this run what is to be taken away again. Some tries, because a
 # young API server may not know for a moment what it was taught just now (a CRD, say).
 kube_make() { # FILE...

@@ -75,6 +75,23 @@ impl Cluster {
         command.arg("--kubeconfig").arg(self.admin_kubeconfig()).args(args);
         run(&mut command, input).unwrap_or_else(|e| panic!("kubectl {}: {e}", args.join(" ")))
     }
+
+    /// Waits until custom resource definitions are established. kubectl takes one that was made a moment ago and has no
+    /// conditions for an error, so it is asked again.
+    pub(crate) fn established(&self, names: &[&str]) {
+        let names: Vec<String> = names.iter().map(|name| format!("crd/{name}")).collect();
+        let mut failed = String::new();
+        for _ in 0..60 {
+            let mut wait = self.program("kubectl");
+            wait.arg("--kubeconfig").arg(self.admin_kubeconfig()).args(["wait", "--for=condition=Established"]);
+            match run(wait.arg("--timeout=30s").args(&names), None) {
+                Ok(_) => return,
+                Err(error) => failed = error,
+            }
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+        panic!("{}: {failed}", names.join(" "));
+    }
 }
 
 /// A client for a kubeconfig file.

@@ -60,8 +60,7 @@ pub(crate) fn install(cluster: &Cluster) {
     apply(cluster, &rendered(cluster, "auto"));
     let second: Vec<Value> = rendered(cluster, "observe").into_iter().filter_map(elsewhere).collect();
     apply(cluster, &second);
-    let crds = ["crd/scalingpolicies.autoscaling.arbiter.io", "crd/podsizes.autoscaling.arbiter.io"];
-    cluster.kubectl(&[&["wait", "--for=condition=Established", "--timeout=60s"][..], &crds].concat(), None);
+    cluster.established(&["scalingpolicies.autoscaling.arbiter.io", "podsizes.autoscaling.arbiter.io"]);
 }
 
 fn apply(cluster: &Cluster, objects: &[Value]) {

@@ -29,8 +29,7 @@ fn install(scene: &Scene, folder: &std::path::Path, names: &[&str]) {
     let folder = folder.canonicalize().expect("the definitions").to_string_lossy().into_owned();
     scene.cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &folder], None);
     for name in names {
-        let definition = format!("crd/{name}");
-        scene.cluster.kubectl(&["wait", "--for=condition=Established", &definition, "--timeout=60s"], None);
+        scene.cluster.established(&[name]);
         // Served a moment later; Flagger ends when it starts before that.
         let list = || {
             let mut kubectl = scene.cluster.program("kubectl");
