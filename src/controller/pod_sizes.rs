@@ -1,7 +1,7 @@
 //! The size of new pods, from decision to row: noted for each policy, gathered for each namespace. Pure.
 //!
 //! [`super::tables`] writes what is gathered here. Invariants: only a policy in mode Auto has a row; a size with which pods
-//! could not be created goes at once, and does not come back for [`PAUSE`].
+//! could not be created goes at once, and does not come back for an hour.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

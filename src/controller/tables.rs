@@ -1,6 +1,6 @@
 //! I/O: Writes the tables of new pods' sizes, one object per namespace, while this instance leads.
 //!
-//! A table is written when its rows change, at most once per [`APART`]; a row that goes is written at once. Where the API
+//! A table is written when its rows change, at most once in 10 s; a row that goes is written at once. Where the API
 //! server has no `MutatingAdmissionPolicy` nobody reads tables, so none is written, and new pods are resized in place.
 
 use std::{collections::BTreeMap, time::Duration};

@@ -1,6 +1,6 @@
 //! Taking a workload over from its other autoscalers, and giving it back: what is seen goes in, one write comes out.
 //!
-//! [`next`] is called with what the API server shows and answers with a single idempotent write, a wait, a refusal or
+//! [`next()`] is called with what the API server shows and answers with a single idempotent write, a wait, a refusal or
 //! done. Nothing is remembered between calls: after a crash, a conflict or a change of leader it is called again with
 //! what is there then. [`licence`] says what may be written to the workload meanwhile. Both are functions of [`Seen`];
 //! `docs/ownership.md` has the states and what a person does when arbiter is gone.

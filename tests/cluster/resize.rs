@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     specs::with,
-    support::{CONTAINER, Emulator, EmulatorOptions, Profile, Scene, WEB, Workload, await_that, holds_for},
+    support::{CONTAINER, Emulator, EmulatorOptions, Profile, Scene, WEB, Workload, await_some, await_that, holds_for},
 };
 
 /// Ticks often, so that what is not repeated every tick shows within seconds.
@@ -178,13 +178,20 @@ async fn what_a_quota_refuses_is_said_and_not_asked_every_tick() {
     scene.deployment_with(Workload::default(), &json!({})).await;
     let hard = |cpu: &str| json!({"metadata": {"name": "compute"}, "spec": {"hard": {"requests.cpu": cpu}}});
     create::<k8s_openapi::api::core::v1::ResourceQuota>(&scene, hard("1200m")).await;
+    let api: Api<k8s_openapi::api::core::v1::ResourceQuota> = Api::namespaced(scene.admin.clone(), &scene.namespace);
+    // A quota counts once its controller has seen it: before that everything passes.
+    await_some("the quota's count of both pods", 60, || async {
+        let status = api.get("compute").await.map_err(|e| e.to_string())?.status.unwrap_or_default();
+        let used = status.used.unwrap_or_default().get("requests.cpu").map(|q| q.0.clone());
+        if used.as_deref() == Some("1") { Ok(()) } else { Err(format!("{used:?}")) }
+    })
+    .await;
     scene.policy(WEB, sizes("800m")).await;
     let _arbiter = scene.arbiter("one", &[OFTEN]).await;
     limited(&scene, 60, &["ResizeBeyondQuota", "exceeded quota: compute", "raise the quota"]).await;
     asked_exactly(&scene, (1, 1)).await;
     holds_for("asked once", 15, async || asked(&scene), |asked| *asked == (1, 1)).await;
     assert_eq!(scene.pod_cpus().await, ["500m", "500m"]);
-    let api: Api<k8s_openapi::api::core::v1::ResourceQuota> = Api::namespaced(scene.admin.clone(), &scene.namespace);
     api.patch("compute", &PatchParams::default(), &Patch::Merge(hard("2"))).await.expect("raising the quota");
     resized(&scene, "800m").await;
     free(&scene).await;

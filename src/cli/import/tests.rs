@@ -93,6 +93,10 @@ spec:
     assert_eq!(policies_of_one.len(), 1);
     let levers = policies_of_one[0].levers;
     assert!(levers.replicas && !levers.cpu && levers.memory);
+    assert_eq!(policies_of_one[0].resize.strategy, crate::policy::ResizeStrategy::Initial);
+    let recreate = import(&files(&[&vpa.replace("Initial", "InPlaceOrRecreate")]), None).unwrap();
+    assert_eq!(recreate.left, []);
+    assert_eq!(policies(&recreate.policies)[0].resize.strategy, crate::policy::ResizeStrategy::InPlaceOrRecreate);
     let other = HPA.replace("name: web}", "name: api}");
     assert_eq!(policies(&import(&files(&[HPA, &other]), None).unwrap().policies).len(), 2);
     let twice = import(&files(&[HPA, &HPA.replace("name: web,", "name: web2,")]), None).unwrap();

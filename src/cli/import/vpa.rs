@@ -49,16 +49,20 @@ fn update_mode(draft: &mut Draft, object: &Object, (cpu, memory): (bool, bool), 
             }
             return;
         }
-        "Initial" => {
-            let strategy = Some(api::ResizeStrategy::Initial);
-            draft.spec.resize = Some(api::Resize { strategy, ..api::Resize::default() });
-        }
+        "Initial" => resize(draft, api::ResizeStrategy::Initial),
+        "InPlaceOrRecreate" => resize(draft, api::ResizeStrategy::InPlaceOrRecreate),
         mode => {
             let what = format!("is {mode}, which evicts pods, and the policy resizes them in place alone");
-            left.push(object.left(path, &what, "nothing, where the cluster resizes in place"));
+            let advice =
+                "nothing, where the cluster resizes in place; or write spec.resize.strategy: InPlaceOrRecreate";
+            left.push(object.left(path, &what, advice));
         }
     }
     draft.levers.extend([(Lever::Cpu, cpu), (Lever::Memory, memory)].into_iter().filter(|l| l.1).map(|l| l.0));
+}
+
+fn resize(draft: &mut Draft, strategy: api::ResizeStrategy) {
+    draft.spec.resize = Some(api::Resize { strategy: Some(strategy), ..api::Resize::default() });
 }
 
 /// Bounds of one container.

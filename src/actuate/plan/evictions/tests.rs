@@ -174,7 +174,8 @@ fn an_eviction_that_did_not_help_is_not_repeated_for_a_day() {
     evictions.taken(&first[0], at(10));
     assert_eq!(evicted(&pods[1..], &policy, &mut evictions, 11).len(), 1, "it may have helped");
     let mut next = pods[1..].to_vec();
-    next.push(PodFacts { created: Some(at(11)), uid: "new".into(), name: "web-new".into(), ..pods[0].clone() });
+    // Made in the second of the eviction, as its time in whole seconds says.
+    next.push(PodFacts { created: Some(at(10)), uid: "new".into(), name: "web-new".into(), ..pods[0].clone() });
     assert!(evicted(&next, &policy, &mut evictions, 12).is_empty(), "the next pod stands where the first one stood");
     let mut evictions: Evictions = serde_json::from_value(serde_json::to_value(&evictions).unwrap()).unwrap();
     assert!(evicted(&pods[1..], &policy, &mut evictions, 23 * 60).is_empty(), "for a day, and after a restart");
@@ -192,13 +193,14 @@ fn no_more_than_the_replicas_are_evicted_in_a_day_for_one_cause_and_no_name_twic
         uid: name.into(),
         cause: Cause::Infeasible,
     };
-    evictions.taken(&named("web-0"), at(0));
-    let names: Vec<_> = evicted(&pods, &policy, &mut evictions, 1).into_iter().map(|e| e.name).collect();
+    // A minute after the pods were made: what is made in the second of an eviction counts as its successor.
+    evictions.taken(&named("web-0"), at(1));
+    let names: Vec<_> = evicted(&pods, &policy, &mut evictions, 2).into_iter().map(|e| e.name).collect();
     assert_eq!(names, ["web-1", "web-2"], "web-0 came back under its name");
     for name in ["x", "y"] {
-        evictions.taken(&named(name), at(1));
+        evictions.taken(&named(name), at(2));
     }
-    assert!(evicted(&pods, &policy, &mut evictions, 2).is_empty());
+    assert!(evicted(&pods, &policy, &mut evictions, 3).is_empty());
     assert_eq!(evicted(&refused(1, ResizeState::Deferred), &policy, &mut evictions, 10).len(), 1, "another cause");
 }
 
