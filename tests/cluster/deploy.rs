@@ -1,6 +1,6 @@
 //! What is installed may do what its profile says, and no more.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, process::Command};
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::{Api, api::PostParams};
@@ -145,4 +145,19 @@ async fn a_value_of_the_chart_chooses_what_a_second_owner_meets() {
     assert_eq!(bindings("Warn")[0]["spec"]["validationActions"], json!(["Warn", "Audit"]));
     assert_eq!(bindings("Deny")[0]["spec"]["validationActions"], json!(["Deny", "Audit"]));
     assert_eq!(bindings("Allow"), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn the_hook_before_an_uninstall_runs_what_the_binary_understands() {
+    let objects = charted(cluster().await, "auto");
+    let hook = objects.iter().find(|o| o["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete").expect("a hook");
+    assert_eq!(hook["kind"], "Job");
+    let args = hook["spec"]["template"]["spec"]["containers"][0]["args"].as_array().expect("arguments").clone();
+    let args: Vec<&str> = args.iter().filter_map(Value::as_str).collect();
+    assert!(args.contains(&"--all") && args.contains(&"--stop=arbiter"), "{args:?}");
+    // Arguments are read in order: an unknown one fails before the help is printed.
+    let help = Command::new(env!("CARGO_BIN_EXE_arbiter")).args(&args).arg("--help").output().expect("arbiter");
+    assert!(help.status.success(), "{}", String::from_utf8_lossy(&help.stderr));
+    let observed = charted(cluster().await, "observe");
+    assert!(!observed.iter().any(|o| o["kind"] == "Job"), "observe displaces nothing");
 }

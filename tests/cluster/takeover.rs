@@ -134,10 +134,10 @@ async fn paused_keeps_the_hpa_down_and_writes_nothing() {
     holds_for("stays stood down", 20, || read(&scene, WEB), stood_down).await;
 }
 
-async fn release(scene: &Scene, kubeconfig: &std::path::Path) -> Output {
+async fn release(scene: &Scene, kubeconfig: &std::path::Path, extra: &[String]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_arbiter"));
     command.env("KUBECONFIG", kubeconfig).arg("release").arg(format!("--namespace={}", scene.namespace));
-    command.arg(format!("--lease-name={}", scene.namespace));
+    command.arg(format!("--lease-name={}", scene.namespace)).args(extra);
     let ended = tokio::task::spawn_blocking(move || command.output());
     ended.await.expect("a thread").expect("arbiter release")
 }
@@ -150,20 +150,30 @@ fn said(output: &Output) -> String {
 async fn release_gives_back_when_the_controller_is_gone_and_refuses_while_it_runs() {
     let (scene, original, mut arbiter) = owned("takeover-release").await;
     let admin = scene.cluster.admin_kubeconfig();
-    let refused = release(&scene, &admin).await;
+    let refused = release(&scene, &admin, &[]).await;
     assert_eq!(refused.status.code(), Some(3), "{}", said(&refused));
     assert!(said(&refused).contains("one keeps renewing lease"), "{}", said(&refused));
     assert!(stood_down(&read(&scene, WEB).await));
 
     arbiter.kill();
-    // The rights of the chart's own ServiceAccount are enough: the hook before an uninstall runs under it.
+    // The rights of the chart's own ServiceAccount are enough: the hook before an uninstall runs under it, and stops the
+    // controller's Deployment first.
     let own = scene.kubeconfig().to_owned();
-    let released = release(&scene, &own).await;
+    let controller = format!("stopped-by-{}", scene.namespace);
+    let in_its_namespace = |args: &[&str]| {
+        let namespace = ["--namespace", Profile::Auto.namespace()];
+        scene.cluster.kubectl(&[&namespace[..], args].concat(), None)
+    };
+    in_its_namespace(&["create", "deployment", &controller, "--image=emulated", "--replicas=1"]);
+    let released = release(&scene, &own, &[format!("--stop={controller}")]).await;
+    let replicas = in_its_namespace(&["get", "deployment", &controller, "-o", "jsonpath={.spec.replicas}"]);
+    in_its_namespace(&["delete", "deployment", &controller, "--wait=false"]);
+    assert_eq!(replicas, "0", "the controller's Deployment was not stopped");
     assert_eq!(released.status.code(), Some(0), "{}", said(&released));
     assert!(said(&released).contains("HorizontalPodAutoscaler web: given back as it was"), "{}", said(&released));
     assert_eq!(essence(&read(&scene, WEB).await), essence(&original));
     assert!(finalizers(&scene).await.is_empty());
-    let again = release(&scene, &own).await;
+    let again = release(&scene, &own, &[]).await;
     assert_eq!(again.status.code(), Some(0), "{}", said(&again));
     assert!(said(&again).contains("0 given back, 1 had nothing displaced"), "{}", said(&again));
 }
@@ -199,6 +209,19 @@ async fn a_corrupted_annotation_is_never_written_back() {
     // The person puts it right and removes the annotation: the policy is free.
     edit(&scene, json!({"spec": {"maxReplicas": 6}, "metadata": {"annotations": {DISPLACED: null}}})).await;
     await_that("no finalizer", 60, || finalizers(&scene), Vec::is_empty).await;
+}
+
+#[tokio::test]
+async fn a_rival_that_appears_later_ends_our_writing_and_is_named() {
+    let (scene, _original, _arbiter) = owned("takeover-later").await;
+    create(&scene, hpa("newcomer")).await;
+    let condition = control(&scene, "False/SeveralRivals").await;
+    assert!(condition.contains("newcomer"), "{condition}");
+    assert!(stood_down(&read(&scene, WEB).await), "what is displaced stays so");
+    let newcomer = read(&scene, "newcomer").await;
+    assert_eq!(newcomer["spec"]["maxReplicas"], 6, "{newcomer}");
+    hpas(&scene).delete("newcomer", &DeleteParams::default()).await.expect("deleting the newcomer");
+    control(&scene, "True/InControl").await;
 }
 
 /// The workload under Auto with these HPAs: what is said, and nothing is changed.
