@@ -80,6 +80,8 @@ async fn git_that_resets_replicas_at_each_sync_is_named_and_does_not_block_growt
     scene.policy(WEB, specs::replicas_only(&scene)).await;
     for _sync in 0..3 {
         regrown(&scene, least).await;
+        // Syncs are minutes apart; one that comes before our own write was seen cannot be told from a write that never came.
+        holds_for("the count between two syncs", 3, || scene.replicas(), |n| *n >= least).await;
         scene.apply("kustomize-controller", &manifest(&scene, Some(3), None));
     }
     regrown(&scene, least).await;
