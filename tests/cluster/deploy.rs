@@ -149,7 +149,7 @@ async fn a_value_of_the_chart_chooses_what_a_second_owner_meets() {
 
 #[tokio::test]
 async fn the_hook_before_an_uninstall_runs_what_the_binary_understands() {
-    let objects = charted(cluster().await, "auto");
+    let objects = charted(cluster().await, "auto", &[]);
     let hook = objects.iter().find(|o| o["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete").expect("a hook");
     assert_eq!(hook["kind"], "Job");
     let args = hook["spec"]["template"]["spec"]["containers"][0]["args"].as_array().expect("arguments").clone();
@@ -158,6 +158,6 @@ async fn the_hook_before_an_uninstall_runs_what_the_binary_understands() {
     // Arguments are read in order: an unknown one fails before the help is printed.
     let help = Command::new(env!("CARGO_BIN_EXE_arbiter")).args(&args).arg("--help").output().expect("arbiter");
     assert!(help.status.success(), "{}", String::from_utf8_lossy(&help.stderr));
-    let observed = charted(cluster().await, "observe");
+    let observed = charted(cluster().await, "observe", &[]);
     assert!(!observed.iter().any(|o| o["kind"] == "Job"), "observe displaces nothing");
 }
