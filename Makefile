@@ -5,8 +5,9 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
 DEMO_ARGS ?=
-# The end-to-end tests mostly wait: on two cores eight of them side by side keep the machine about half busy.
-CLUSTER_THREADS ?= 8
+# The end-to-end tests mostly wait: on two cores six of them side by side, with VPA, KEDA and the rollout controllers among them,
+# keep the machine about half busy.
+CLUSTER_THREADS ?= 6
 
 .PHONY: help
 help: ## List the targets
