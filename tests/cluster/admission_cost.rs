@@ -32,7 +32,7 @@ fn name(number: usize) -> String {
     format!("web-{number:04}")
 }
 
-/// A pod as a ReplicaSet's controller would create it.
+/// A pod as the controller of a `ReplicaSet` would create it.
 fn pod(workload: &str, number: usize) -> Value {
     let owner = json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("{workload}-{HASH}"), "controller": true,
@@ -135,7 +135,10 @@ async fn places() -> Vec<Place> {
         let started = Instant::now();
         lab.table(&table).await;
         let kilobytes = PodSizesSpec::of(&table).deployments.len() / 1024;
-        println!("a table of {rows} rows: {kilobytes} KiB, written in {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
+        eprintln!(
+            "a table of {rows} rows: {kilobytes} KiB, written in {:.0} ms",
+            started.elapsed().as_secs_f64() * 1e3
+        );
         all.push(place(&format!("one table, {rows} rows"), lab, true));
     }
     for count in [1, 100, MANY] {
@@ -190,7 +193,7 @@ async fn a_pod_costs_at_most_twice_as_much_with_a_thousand_policies() {
         let (p50, p95) = (place.percentile(50), place.percentile(95));
         writeln!(text, "| {} | {TRIALS} | {p50:.2} | {p95:.2} | {:.2} |", place.what, p50 / none).expect("text");
     }
-    println!("{text}");
+    eprintln!("{text}");
     if let Some(folder) = std::env::var_os("ARBITER_RESULTS") {
         std::fs::write(std::path::Path::new(&folder).join("admission.part"), &text).expect("writing the result");
     }

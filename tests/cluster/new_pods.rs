@@ -33,7 +33,7 @@ async fn a_pod_that_would_be_created_without_arbiter_is_created_with_it() {
         }));
         failed.extend(played.await.into_iter().filter_map(Result::err));
     }
-    println!("{count} cases");
+    eprintln!("{count} cases");
     assert!(failed.is_empty(), "{} of {count} cases:\n{}", failed.len(), failed.join("\n"));
 }
 

@@ -35,7 +35,7 @@ fn container(name: &str, cpu_min: &str) -> Value {
 }
 
 /// Resources of the container in the pod template.
-fn resources(requests: Value, limits: Value) -> Value {
+fn resources(requests: &Value, limits: &Value) -> Value {
     json!({"spec": {"containers": [
         {"name": CONTAINER, "image": "emulated", "resources": {"requests": requests, "limits": limits}}]}})
 }
@@ -95,7 +95,7 @@ async fn asked_exactly(scene: &Scene, expected: (usize, usize)) {
 async fn a_larger_size_is_granted_in_place_and_the_class_of_service_stays() {
     let scene = Scene::new("guaranteed", Profile::Auto).await;
     let same = json!({"cpu": "500m", "memory": "128Mi"});
-    scene.deployment_with(Workload::default(), &resources(same.clone(), same)).await;
+    scene.deployment_with(Workload::default(), &resources(&same, &same)).await;
     scene.policy(WEB, sizes("800m")).await;
     let _arbiter = scene.arbiter("one", &[OFTEN]).await;
     resized(&scene, "800m").await;
@@ -111,7 +111,7 @@ async fn a_larger_size_is_granted_in_place_and_the_class_of_service_stays() {
 async fn a_burstable_pod_that_reaches_its_limits_stays_burstable() {
     let scene = Scene::new("burstable", Profile::Auto).await;
     let (requests, limits) = (json!({"cpu": "400m", "memory": "128Mi"}), json!({"cpu": "500m", "memory": "128Mi"}));
-    scene.deployment_with(Workload::default(), &resources(requests, limits)).await;
+    scene.deployment_with(Workload::default(), &resources(&requests, &limits)).await;
     let bounds = with(container(CONTAINER, "500m"), json!({"limits": "Unchanged"}));
     scene.policy(WEB, with(sizes("500m"), json!({"containers": [bounds]}))).await;
     let _arbiter = scene.arbiter("one", &[OFTEN]).await;
@@ -201,7 +201,7 @@ async fn what_a_quota_refuses_is_said_and_not_asked_every_tick() {
 async fn what_a_limit_range_refuses_is_said_and_not_asked_every_tick() {
     let scene = Scene::new("limit-range", Profile::Auto).await;
     let (requests, limits) = (json!({"cpu": "500m", "memory": "128Mi"}), json!({"cpu": "600m", "memory": "128Mi"}));
-    scene.deployment_with(Workload::default(), &resources(requests, limits)).await;
+    scene.deployment_with(Workload::default(), &resources(&requests, &limits)).await;
     let most = json!({"metadata": {"name": "most"}, "spec": {"limits": [{"type": "Pod", "max": {"cpu": "700m"}}]}});
     create::<k8s_openapi::api::core::v1::LimitRange>(&scene, most).await;
     scene.policy(WEB, sizes("800m")).await;
@@ -268,7 +268,7 @@ async fn a_container_that_is_killed_at_every_start_gets_more_memory_though_it_wa
     let scene = Scene::new("oom-loop", Profile::Auto).await;
     let same = json!({"cpu": "500m", "memory": "256Mi"});
     let never = json!({"metadata": {"annotations": {"sim/ready-delay": "1h"}}});
-    scene.deployment_with(Workload::default(), &with(resources(same.clone(), same), never)).await;
+    scene.deployment_with(Workload::default(), &with(resources(&same, &same), never)).await;
     scene.policy(WEB, sizes("500m")).await;
     let mut arbiter = scene.arbiter("one", &[OFTEN]).await;
     arbiter.decided(&scene.namespace, WEB).await;
@@ -300,7 +300,7 @@ async fn loaded(scene: &Scene, pods: u32) -> Emulator {
 async fn a_smaller_size_that_goes_wrong_is_undone_once_and_remembered_over_a_restart() {
     let scene = Scene::new("undo", Profile::Auto).await;
     let same = json!({"cpu": "500m", "memory": "256Mi"});
-    scene.deployment_with(Workload::default(), &resources(same.clone(), same)).await;
+    scene.deployment_with(Workload::default(), &resources(&same, &same)).await;
     let _emulator = loaded(&scene, 2).await;
     let with_memory = |most: &str| {
         let bounds = json!({"name": CONTAINER, "cpu": {"min": "500m"}, "memory": {"max": most}});

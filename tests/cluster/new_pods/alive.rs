@@ -170,9 +170,9 @@ async fn a_size_with_which_pods_are_refused_goes_at_once() {
     let started = tokio::time::Instant::now();
     scene.set_replicas(4).await;
     table_gone(&lab).await;
-    println!("the row was gone {:.1} s after the scale-up", started.elapsed().as_secs_f64());
+    eprintln!("the row was gone {:.1} s after the scale-up", started.elapsed().as_secs_f64());
     await_that("four pods", 60, || sizes(&lab), |s| s.len() == 4).await;
-    println!("all pods were there after {:.1} s", started.elapsed().as_secs_f64());
+    eprintln!("all pods were there after {:.1} s", started.elapsed().as_secs_f64());
     assert!(started.elapsed() < Duration::from_secs(30));
     let said = "pods of this one could not be created";
     let limited = || scene.condition(WEB, "Limited");
@@ -193,7 +193,7 @@ async fn where_nothing_sizes_new_pods_they_are_resized_at_once_unscheduled_ones_
     let started = tokio::time::Instant::now();
     scene.set_replicas(4).await;
     await_that("new pods resized", 20, || sizes(&lab), |s| *s == ["300m 256Mi -"; 4]).await;
-    println!("new pods were resized {:.1} s after the scale-up", started.elapsed().as_secs_f64());
+    eprintln!("new pods were resized {:.1} s after the scale-up", started.elapsed().as_secs_f64());
 
     // Pods that no node takes.
     scene.deployment("lost", START).await;
