@@ -135,7 +135,7 @@ impl Work {
         } else {
             (waits / aim, waits / aim)
         };
-        let arriving = if known { self.arriving } else { 0.0 };
+        let arriving = self.arriving;
         let store = policy.tuning.backlog_store.max(aim);
         let flow = arriving - (aim * arriving - waits) / store;
         let warm = (aim <= lead).then(|| self.warm(work, aim, k, workers));

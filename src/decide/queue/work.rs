@@ -55,6 +55,9 @@ const FLOWS: usize = 16;
 const DONE_SURELY: f64 = 0.8;
 /// After so many seconds of work without anything that waits, and each time again, an item is believed to take half.
 const DOUBT_AFTER: f64 = 1200.0;
+/// Half of a doubt is gone after so many seconds in which full workers let the queue rise: then items take more, or more
+/// come, and either wants more workers.
+const BELIEVED_AGAIN: f64 = 60.0;
 /// How far what is believed of an item's work moves in a tick: by half in a minute.
 const MOVES: f64 = 1.1;
 /// Time constants: the idle cost of a worker, what full workers get.
@@ -203,22 +206,27 @@ impl Work {
         let part = sample.usage.filter(|_| full || sample.usage_is_whole());
         let Some(usage) = part.or((pods == 0.0).then_some(0.0)).filter(|_| sample.dt > 0.0) else { return };
         let fallen = (before - after) / (to - from);
-        if before == 0.0 && after == 0.0 && pods > 0.5 {
+        let rate = signals.demand.as_ref().and_then(Judged::whole);
+        if before == 0.0 && after == 0.0 && pods > 0.5 && rate.is_none_or(|rate| rate == 0.0) {
             let idle = usage / pods;
             self.idle += if self.idle > 0.0 { weight(sample.dt, IDLE_TAU) * (idle - self.idle) } else { idle };
         }
         let spent = (usage - self.idle_of(size) * pods).max(0.0);
         if before.max(after) > pods.max(1.0) {
             self.confirm(Window(from, to, spent, fallen), size);
+            if full && fallen < 0.0 {
+                self.unconfirmed = (self.unconfirmed - sample.dt * DOUBT_AFTER / BELIEVED_AGAIN).max(0.0);
+            }
             if full && pods > 0.5 {
                 let gets = (usage / (pods * size)).clamp(STRETCH.0, STRETCH.1);
                 self.stretch +=
                     if self.stretch > 0.0 { weight(sample.dt, STRETCH_TAU) * (gets - self.stretch) } else { gets };
             }
         }
-        let rate = signals.demand.as_ref().and_then(Judged::whole);
         let told = rate.is_some() || self.pairs.work().is_some();
-        if !told && before.max(after) <= pods.max(1.0) && spent > 0.1 * size {
+        // Workers that keep a queue empty look as if that were what they cost idle.
+        let busy = usage > (IDLE_PRIOR + IDLE_PRIOR.min(0.1 * size)) * pods;
+        if !told && before.max(after) <= pods.max(1.0) && busy && pods > 0.0 {
             self.unconfirmed += sample.dt;
         }
         if let Some(rate) = rate {
@@ -230,7 +238,10 @@ impl Work {
         }
         self.believe();
         let work = self.per_item().map_or(0.0, |(work, _)| work);
-        let flow = rate.filter(|_| work > 0.0).map_or(spent - work * fallen, |rate| work * rate).max(0.0);
+        // Where no rate is counted, workers that are idle and workers that keep a queue empty look alike: the share that is
+        // busy is what all of them use of what they can, idle cost included.
+        let share = (usage - work * fallen) * self.carries(size) / (self.gets() * size);
+        let flow = rate.filter(|_| work > 0.0).map_or(share, |rate| work * rate).max(0.0);
         self.note_flow(sample.t, flow, target);
     }
 
@@ -359,9 +370,13 @@ impl Work {
         seen.min(IDLE_MOST * size)
     }
 
+    /// What a full worker uses of its request.
+    fn gets(&self) -> f64 {
+        if self.stretch > 0.0 { self.stretch } else { WORKER_UTILIZATION }
+    }
+
     /// Work per second of a worker of a size, cores.
     pub(in crate::decide) fn carries(&self, size: f64) -> f64 {
-        let gets = if self.stretch > 0.0 { self.stretch } else { WORKER_UTILIZATION };
-        (gets * size - self.idle_of(size)).max(0.02 * size).max(1e-6)
+        (self.gets() * size - self.idle_of(size)).max(0.02 * size).max(1e-6)
     }
 }

@@ -157,8 +157,10 @@ fn a_batch_is_done_in_its_time_by_pods_that_grow_first() {
 #[test]
 fn what_an_item_takes_is_doubted_until_something_waits() {
     let mut queue = Loop::new(0.01);
-    // More workers than there is work for: nothing waits, so nothing is told.
+    // A batch at first tells what an item takes at most; then there are more workers than there is work for: nothing
+    // waits, so nothing is told.
     queue.policy.replicas.min.0 = 4;
+    queue.step(8.0);
     queue.run(600.0, 1.0);
     let before = queue.believed();
     queue.run(3.0 * 3600.0, 1.0);
@@ -166,4 +168,23 @@ fn what_an_item_takes_is_doubted_until_something_waits() {
     // Then it does.
     queue.run(1800.0, 9.0);
     assert!((queue.believed() / 0.01 - 1.0).abs() < 0.4, "{}", queue.believed());
+}
+
+#[test]
+fn an_empty_queue_is_no_lack_of_work() {
+    // Thirty workers keep a queue of one core of work empty: each is as busy as one that is idle.
+    let mut queue = Loop::new(0.05);
+    queue.pods = vec![0.0; 30];
+    let (mut least, mut before) = (30, 30);
+    for _ in 0..240 {
+        queue.step(1.0);
+        least = least.min(queue.pods.len());
+        assert!(queue.pods.len() <= before, "{before} -> {}", queue.pods.len());
+        before = queue.pods.len();
+        // What arrives is a core, and a worker carries 1.1 of its request without what it costs idle.
+        let carries = before as f64 * (STRETCH * queue.size - IDLE);
+        assert!(carries >= 1.0, "{before} workers of {} cores", queue.size);
+    }
+    assert!(least <= 2, "{least}");
+    assert!(queue.late <= 0.0, "{} s late", queue.late);
 }
