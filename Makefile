@@ -43,7 +43,7 @@ test-web: ## The page in headless Chromium (installs Debian's chromium when root
 test-cluster: ## A real etcd, API server, controller manager, scheduler, Prometheus and NATS
 	tests/cluster/build
 	$(CARGO) test --test recording
-	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure:: --skip admission_cost:: --skip live::
+	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure:: --skip admission_cost:: --skip live::the_old
 
 .PHONY: measure
 measure: ## Reaction times and memory of the live controller, into simulations/results/live-latency.md
@@ -59,6 +59,10 @@ admission-cost: ## What a pod's creation costs with 1,000 policies in its namesp
 live: ## HPA, VPA and KEDA, then arbiter, then they again on one workload under one load (half an hour), into simulations/results/live
 	tests/cluster/build
 	tests/cluster/live-comparison
+
+.PHONY: scale
+scale: ## What 100 to 10,000 policies cost (a quarter of an hour), into simulations/results/scale.md
+	tests/scale/run
 
 TRACES ?= simulations/traces
 

@@ -21,12 +21,22 @@ pub enum WriteKind {
     /// The table of what new pods get. It has rows of several policies, each in mode Auto, and must be cleared when a
     /// mode changes: so no one mode gates it.
     PodSizes,
+    /// What is remembered of many policies, in an object of our own.
+    Memory,
 }
 
 impl WriteKind {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Scale, Self::Resize, Self::Evict, Self::Takeover, Self::Status, Self::Event, Self::PodSizes];
+    pub const ALL: [Self; 8] = [
+        Self::Scale,
+        Self::Resize,
+        Self::Evict,
+        Self::Takeover,
+        Self::Status,
+        Self::Event,
+        Self::PodSizes,
+        Self::Memory,
+    ];
 
     /// The word for it in a label.
     #[must_use]
@@ -39,6 +49,7 @@ impl WriteKind {
             Self::Status => "status",
             Self::Event => "event",
             Self::PodSizes => "pod_sizes",
+            Self::Memory => "memory",
         }
     }
 

@@ -3,7 +3,7 @@
 //! Three writes touch a workload: the count through `/scale` ([`Writer::scale`]), the size of running pods through
 //! `pods/resize` ([`Writer::resize`]) and, where the policy says so, the eviction of a pod that cannot get its size in place
 //! ([`Writer::evict`]). The size of new pods goes into a table of our own ([`Writer::pod_sizes`]), which an admission policy
-//! reads. Never the pod template, never a delete. How many pods are changed at once over the whole cluster is
+//! reads; what is remembered, into objects of our own ([`Writer::memory`]). Never the pod template, never a delete. How many pods are changed at once over the whole cluster is
 //! bounded ([`Blast`]). Beside them, other autoscalers are stood down and given back ([`Writer::rival`]). Each write passes
 //! the [`Fence`] first, goes out once (the client's own retries are off) and within a timeout that ends before anybody else
 //! can hold the lease.
@@ -15,6 +15,7 @@ mod denial;
 mod error;
 mod evict;
 mod fence;
+mod memory;
 mod new_pods;
 mod plan;
 mod pod_sizes;

@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use super::{Failure, run::default_identity};
-use crate::controller::{
-    ControllerError,
-    lease::{Settings, Timing},
-    release::{Release, Released, release},
+use crate::{
+    controller::{
+        ControllerError,
+        lease::{Settings, Timing},
+        release::{Release, Released, release},
+    },
+    policy::Shard,
 };
 
 /// Arguments of `arbiter release`.
@@ -36,9 +39,9 @@ pub(super) struct Args {
     /// Do not ask for the lease: no controller runs
     #[arg(long, conflicts_with_all = ["lease_name", "stop"])]
     without_lease: bool,
-    /// Scale this Deployment of the lease's namespace to zero first: the controller
+    /// Scale this Deployment of the lease's namespace to zero first: the controller; several times for several shards
     #[arg(long, value_name = "DEPLOYMENT")]
-    stop: Option<String>,
+    stop: Vec<String>,
 }
 
 /// Runs `arbiter release`.
@@ -46,7 +49,8 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let lease = Settings {
         namespace: args.lease_namespace.clone(),
-        name: args.lease_name.clone(),
+        base: args.lease_name.clone(),
+        shard: Shard::WHOLE,
         identity: format!("release-{}", default_identity()),
         timing: Timing::default(),
     };

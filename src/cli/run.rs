@@ -9,6 +9,7 @@ use super::Failure;
 use crate::{
     controller::{self, Config, ControllerError, lease::Timing},
     observe::prometheus::PrometheusConfig,
+    policy::Shard,
     units::Seconds,
 };
 
@@ -42,6 +43,10 @@ pub(super) struct Args {
     /// Prometheus' history after a restart]
     #[arg(long, value_name = "DIR", env = "ARBITER_STATE_DIR")]
     state_dir: Option<std::path::PathBuf>,
+    /// Keep what is remembered in ConfigMaps of the lease's namespace instead, many policies in each, so that it outlives the
+    /// node too
+    #[arg(long, conflicts_with = "state_dir", env = "ARBITER_STATE_OBJECTS")]
+    state_objects: bool,
     /// Window that CPU usage is a mean over
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     usage_window: Duration,
@@ -67,7 +72,11 @@ pub(super) struct Args {
     /// Namespace of the lease [default: that of the service account or context]
     #[arg(long, value_name = "NAME", env = "ARBITER_LEASE_NAMESPACE")]
     lease_namespace: Option<String>,
-    /// Name of the lease; of the instances that share it one writes
+    /// Which share of the namespaces this instance decides for, where several controllers divide them: its number from 0
+    /// and how many there are, for example 0/3
+    #[arg(long, value_name = "N/OF", default_value = "0/1", env = "ARBITER_SHARD")]
+    shard: Shard,
+    /// Name of the lease; of the instances that share it, and their shard, one writes
     #[arg(long, value_name = "NAME", default_value = "arbiter")]
     lease_name: String,
     /// Name of this instance, unique among them [default: host name and process id]
@@ -126,6 +135,7 @@ fn config(args: Args) -> Result<Config, Failure> {
         prometheus_header,
         extra_matcher,
         state_dir,
+        state_objects,
         usage_window,
         tick,
         pods_per_tick,
@@ -134,6 +144,7 @@ fn config(args: Args) -> Result<Config, Failure> {
         listen,
         page_listen,
         lease_namespace,
+        shard,
         lease_name,
         identity,
         lease_duration,
@@ -165,6 +176,7 @@ fn config(args: Args) -> Result<Config, Failure> {
         namespaces,
         prometheus,
         state_dir,
+        state_objects,
         usage_window: Seconds(usage_window.as_secs_f64()),
         tick,
         pods_per_tick,
@@ -173,6 +185,7 @@ fn config(args: Args) -> Result<Config, Failure> {
         listen,
         page_listen,
         lease_namespace,
+        shard,
         lease_name,
         identity: identity.unwrap_or_else(default_identity),
         timing,

@@ -1,16 +1,18 @@
-//! I/O: What is remembered of each workload, in a directory that outlives the process.
+//! I/O: What is remembered of each workload, where it outlives the process: files of a directory, or objects of the cluster.
 //!
-//! One small file per policy, replaced whole. A checkpoint of another object, of another target, of another version, or
-//! one that is old or cannot be read is as good as none: history or watching takes its place.
+//! A checkpoint of another object, of another target, of a later version, or one that is old or cannot be read is as good as
+//! none: history or watching takes its place.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+mod directory;
+mod objects;
+
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use self::directory::Directory;
+pub use self::objects::Shelf;
 use super::resizes::Kept;
 use crate::{
     decide::Memory,
@@ -19,13 +21,18 @@ use crate::{
 
 /// Beyond this age history teaches more than what was remembered.
 const OLDEST: SignedDuration = SignedDuration::from_hours(6);
-/// Time between two checkpoints of a policy: what a restart forgets, against writes to a disk.
-pub const EVERY: SignedDuration = SignedDuration::from_mins(1);
+/// Version of what is written: raised when an older arbiter would misread it.
+const VERSION: u32 = 1;
 
-/// The directory; none: nothing is kept.
+/// Where checkpoints are kept.
 #[derive(Debug)]
-pub struct Checkpoints {
-    directory: Option<PathBuf>,
+pub enum Checkpoints {
+    /// In memory alone.
+    Nowhere,
+    /// One file per policy.
+    Directory(Directory),
+    /// Many policies an object, written by whoever leads.
+    Objects(Shelf),
 }
 
 /// Whose memory it is.
@@ -39,9 +46,11 @@ pub struct Of<'a> {
     pub object: &'a str,
 }
 
-/// A file.
+/// What is written.
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
+    #[serde(default)]
+    version: u32,
     uid: String,
     target: Target,
     #[serde(default)]
@@ -50,6 +59,14 @@ struct Checkpoint {
     memory: Memory,
     #[serde(default)]
     resizes: Kept,
+}
+
+/// As much of it as every version can read.
+#[derive(Deserialize)]
+struct Stamp {
+    #[serde(default)]
+    version: u32,
+    at: Timestamp,
 }
 
 /// What is remembered of a policy.
@@ -63,66 +80,93 @@ pub struct Remembered {
 
 impl Checkpoints {
     /// In a directory, which is made when it is not there.
-    pub fn open(directory: Option<PathBuf>) -> io::Result<Self> {
-        if let Some(directory) = &directory {
-            fs::create_dir_all(directory)?;
-        }
-        Ok(Self { directory })
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(directory: Option<PathBuf>) -> std::io::Result<Self> {
+        directory.map_or(Ok(Self::Nowhere), |path| Directory::open(path).map(Self::Directory))
     }
 
-    /// Namespaces have no dot, so that no two policies share a file.
-    fn path(&self, key: &PolicyKey) -> Option<PathBuf> {
-        let plain =
-            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
-        let sound = plain(&key.namespace) && plain(&key.name);
-        self.directory.as_ref().filter(|_| sound).map(|d| d.join(format!("{}.{}.json", key.namespace, key.name)))
+    /// When a policy is written down that was written at `last`; `None`: not yet, and it is met at `now`.
+    #[must_use]
+    pub fn due(&self, key: &PolicyKey, last: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Objects(_) => objects::due(key, last, now),
+            _ => last.map_or(now, |last| last + directory::EVERY),
+        }
     }
 
     /// What is remembered of a policy; of a target that was made anew since, only what its application is like. The error
     /// is a sentence for the log.
+    ///
+    /// # Errors
+    /// When something is there that cannot be read.
     pub fn read(&self, key: &PolicyKey, of: Of<'_>, now: Timestamp) -> Result<Remembered, String> {
-        let Some(path) = self.path(key) else { return Ok(Remembered::default()) };
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Remembered::default()),
-            Err(error) => return Err(format!("{}: cannot be read: {error}", path.display())),
+        let found = match self {
+            Self::Nowhere => None,
+            Self::Directory(directory) => directory.read(key)?,
+            Self::Objects(shelf) => shelf.get(key)?,
         };
-        let found: Checkpoint =
-            serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-        let age = now.duration_since(found.at);
-        if found.uid != of.uid || found.target != *of.target {
-            return Ok(Remembered::default());
-        }
-        let young = Some(found.memory).filter(|_| age <= OLDEST && age > -OLDEST);
-        let memory = young.map(|m| if found.object == of.object { m } else { m.of_another_object(now) });
-        Ok(Remembered { memory, resizes: found.resizes })
+        found.map_or_else(
+            || Ok(Remembered::default()),
+            |(place, text)| understand(&text, of, now).map_err(|why| format!("{place}: {why}")),
+        )
     }
 
-    /// Writes down what is remembered of a policy.
+    /// Writes down what is remembered of a policy. Objects are written later, by [`Shelf::due`].
+    ///
+    /// # Errors
+    /// When it cannot be; a sentence.
     pub fn write(
         &self,
         key: &PolicyKey,
         of: Of<'_>,
         at: Timestamp,
         (memory, resizes): (&Memory, Kept),
-    ) -> io::Result<()> {
-        let Some(path) = self.path(key) else { return Ok(()) };
-        let (uid, object) = (of.uid.to_owned(), of.object.to_owned());
-        let checkpoint = Checkpoint { uid, target: of.target.clone(), object, at, memory: memory.clone(), resizes };
-        let text = serde_json::to_vec(&checkpoint).map_err(io::Error::other)?;
-        replace(&path, &text)
+    ) -> Result<(), String> {
+        let (uid, object, target) = (of.uid.to_owned(), of.object.to_owned(), of.target.clone());
+        let text = |memory: &Memory| {
+            let checkpoint = Checkpoint { version: VERSION, uid, target, object, at, memory: memory.clone(), resizes };
+            serde_json::to_vec(&checkpoint).map_err(|error| error.to_string())
+        };
+        match self {
+            Self::Nowhere => Ok(()),
+            Self::Directory(directory) => directory.write(key, &text(memory)?),
+            Self::Objects(shelf) => shelf.put(key, &text(memory)?),
+        }
+    }
+
+    /// Forgets a policy that is gone.
+    pub fn forget(&self, key: &PolicyKey) {
+        if let Self::Objects(shelf) = self {
+            shelf.forget(key);
+        }
     }
 }
 
-/// A file that is there whole or not at all.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let partial = path.with_extension("partial");
-    fs::write(&partial, text)?;
-    fs::rename(&partial, path)
+fn stamp(text: &[u8]) -> Result<Stamp, String> {
+    serde_json::from_slice(text).map_err(|error| error.to_string())
+}
+
+fn understand(text: &[u8], of: Of<'_>, now: Timestamp) -> Result<Remembered, String> {
+    let Stamp { version, at } = stamp(text)?;
+    if version > VERSION {
+        return Err(format!("written by a later version of arbiter ({version}, and {VERSION} can be read)"));
+    }
+    let found: Checkpoint = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if found.uid != of.uid || found.target != *of.target {
+        return Ok(Remembered::default());
+    }
+    let age = now.duration_since(at);
+    let young = Some(found.memory).filter(|_| age <= OLDEST && age > -OLDEST);
+    let memory = young.map(|m| if found.object == of.object { m } else { m.of_another_object(now) });
+    Ok(Remembered { memory, resizes: found.resizes })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn target(name: &str) -> Target {
@@ -184,5 +228,28 @@ mod tests {
         let none = Checkpoints::open(None).unwrap();
         none.write(&key(), of("1", &web), AT, (&Memory::new(), Kept::default())).unwrap();
         assert_eq!(none.read(&key(), of("1", &web), AT), Ok(Remembered::default()));
+    }
+
+    #[test]
+    fn what_a_later_version_wrote_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Checkpoints::open(Some(directory.path().to_owned())).unwrap();
+        let file = directory.path().join("shop.web.json");
+        fs::write(&file, r#"{"version": 2, "at": "1970-01-01T00:00:00Z", "what": "nobody knows"}"#).unwrap();
+        let why = kept.read(&key(), of("1", &target("web")), AT).unwrap_err();
+        assert!(why.ends_with("shop.web.json: written by a later version of arbiter (2, and 1 can be read)"), "{why}");
+    }
+
+    #[test]
+    fn a_full_disk_is_said_and_what_was_written_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Checkpoints::open(Some(directory.path().to_owned())).unwrap();
+        let web = target("web");
+        kept.write(&key(), of("1", &web), AT, (&Memory::new(), Kept::default())).unwrap();
+        // A device on which every write fails for want of room, in the place of the file that is written first.
+        std::os::unix::fs::symlink("/dev/full", directory.path().join("shop.web.partial")).unwrap();
+        let why = kept.write(&key(), of("1", &web), AT, (&Memory::new(), Kept::default())).unwrap_err();
+        assert!(why.contains("No space left"), "{why}");
+        assert_eq!(kept.read(&key(), of("1", &web), AT).unwrap().memory, Some(Memory::new()));
     }
 }

@@ -18,7 +18,7 @@ use super::{
     policies::TargetKey,
 };
 use crate::{
-    actuate::{Blast, Writer},
+    actuate::{Blast, Gate, WriteError, WriteKind, Writer},
     decide::{Reading, SignalState},
     observe::{
         clock::Clock,
@@ -26,7 +26,7 @@ use crate::{
         signals::{ReadContext, Readings, SignalHub},
         usage::{PodId, UsageSource, UsageTable},
     },
-    policy::{Policy, PolicyKey},
+    policy::{Mode, Policy, PolicyKey},
     serve::{Board, metrics::Metrics},
     units::Seconds,
 };
@@ -149,6 +149,14 @@ impl Known {
         look(&self.policies).into_values().collect()
     }
 
+    /// Looks at the compiled policies of a namespace.
+    pub fn in_namespace<T>(&self, namespace: &str, look: impl FnOnce(&mut dyn Iterator<Item = &Policy>) -> T) -> T {
+        let known = self.policies.read().unwrap_or_else(PoisonError::into_inner);
+        let first = PolicyKey { namespace: namespace.to_owned(), name: String::new() };
+        let here = known.range(first..).take_while(|(key, _)| key.namespace == namespace);
+        look(&mut here.map(|(_, policy)| policy.as_ref()))
+    }
+
     /// Notes a compiled policy, or that there is none; answers whether that changed anything.
     pub fn set_policy(&self, key: &PolicyKey, policy: Option<&Arc<Policy>>) -> bool {
         change(&self.policies, |policies| {
@@ -182,15 +190,17 @@ impl Known {
         self.decided_on.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), values);
     }
 
-    fn read_context(&self) -> ReadContext {
+    /// What reading the signals of these policies needs.
+    fn read_context<'a>(&self, policies: impl Iterator<Item = &'a PolicyKey>) -> ReadContext {
         let ready = |pods: &BTreeMap<String, bool>| -> BTreeSet<String> {
             pods.iter().filter(|(_, ready)| **ready).map(|(name, _)| name.clone()).collect()
         };
-        ReadContext { ready_pods: look(&self.pods).iter().map(|(key, pods)| (key.clone(), ready(pods))).collect() }
+        let known = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        ReadContext { ready_pods: policies.filter_map(|key| Some((key.clone(), ready(known.get(key)?)))).collect() }
     }
 
     fn pod_ids(&self) -> BTreeSet<PodId> {
-        let pods = look(&self.pods);
+        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
         let of = |(key, pods): (&PolicyKey, &BTreeMap<String, bool>)| -> Vec<PodId> {
             pods.keys().map(|name| PodId { namespace: key.namespace.clone(), name: name.clone() }).collect()
         };
@@ -259,7 +269,8 @@ impl Context {
             return Vec::new();
         }
         let started = Instant::now();
-        let readings = self.hub.read_all(self.clock.now(), &wanted, &self.known.read_context()).await;
+        let readings =
+            self.hub.read_all(self.clock.now(), &wanted, &self.known.read_context(wanted.iter().map(|p| &p.key))).await;
         self.metrics.observe_query("signals", started.elapsed());
         for reading in readings.values().flat_map(BTreeMap::values) {
             match reading.state {
@@ -282,15 +293,40 @@ impl Context {
         for reading in signals.values_mut() {
             reading.age_seconds = reading.age_seconds.map(|age| age + lag);
         }
-        signals.extend(self.hub.polled(self.clock.now(), policy, &self.known.read_context()));
+        if policy.signals.iter().any(|signal| signal.source.is_direct()) {
+            signals.extend(self.hub.polled(
+                self.clock.now(),
+                policy,
+                &self.known.read_context([&policy.key].into_iter()),
+            ));
+        }
         signals.retain(|name, _| policy.signals.iter().any(|s| s.name == *name));
         signals
     }
 
-    /// Polls the direct sources of all policies while this instance leads, none otherwise.
+    /// Polls the direct sources of all policies. An instance that stands by does too: what it has learned must be as good as
+    /// what the leader has when it takes over.
     pub fn sync_direct_sources(&self) {
-        let policies = if self.writer.leads() { self.known.policies() } else { Vec::new() };
-        self.hub.sync(policies.iter().map(AsRef::as_ref));
+        self.hub.sync(self.known.policies().iter().map(AsRef::as_ref));
+    }
+
+    /// Writes down what is due of what is remembered, while this instance leads; at the end, all that has changed.
+    pub async fn keep_memory(&self, end: bool) {
+        let Checkpoints::Objects(shelf) = &self.checkpoints else { return };
+        if !self.writer.leads() {
+            return;
+        }
+        for parcel in shelf.due(Instant::now(), end) {
+            let gate = Gate { mode: Mode::Auto, seen: Instant::now() };
+            let object = (shelf.namespace(), parcel.name.as_str());
+            let written = self.writer.memory(object, shelf.labels(), parcel.data.clone(), gate).await;
+            let result = written.as_ref().err().map_or("ok", WriteError::category);
+            self.metrics.count_write(WriteKind::Memory.label(), result);
+            shelf.note(&parcel, written.is_ok(), Instant::now());
+            if let Err(error) = written {
+                tracing::warn!(category = error.category(), "What is remembered is not written down: {error}.");
+            }
+        }
     }
 
     /// Reads signals again and again and sends on whom to wake.
@@ -304,5 +340,30 @@ impl Context {
                 drop(wake.try_send(key));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_looked_at_alone() {
+        let known = Known::default();
+        let policy = |namespace: &str, name: &str| {
+            let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name});
+            let metadata = json!({"namespace": namespace, "name": name, "generation": 1});
+            let object = json!({"metadata": metadata, "spec": {"targetRef": target, "objective": {"utilization": {"cpu": 70}}}});
+            Arc::new(super::super::policies::read(&serde_json::from_value(object).unwrap()).unwrap())
+        };
+        for (namespace, name) in [("a", "x"), ("shop", "api"), ("shop", "web"), ("shop-eu", "web"), ("z", "x")] {
+            let policy = policy(namespace, name);
+            known.set_policy(&policy.key, Some(&policy));
+        }
+        let names: Vec<String> = known.in_namespace("shop", |here| here.map(|policy| policy.key.to_string()).collect());
+        assert_eq!(names, ["shop/api", "shop/web"]);
+        assert_eq!(known.in_namespace("none", |here| here.count()), 0);
     }
 }

@@ -82,17 +82,23 @@ pub struct Engine {
     scopes: Vec<String>,
     slots: BTreeMap<PolicyKey, Slot>,
     last: BTreeMap<PolicyKey, Instant>,
-    due: BTreeMap<PolicyKey, Instant>,
+    due: Due,
     running: JoinSet<Done>,
     refreshing: JoinSet<()>,
     orphans: Orphans,
     tables: TableSlot,
     writing: JoinSet<Tables>,
+    keeping: JoinSet<()>,
     room: Arc<Semaphore>,
     pass: Option<Pass>,
     led: bool,
     holder: Option<String>,
     said_unsynced: bool,
+    /// Version of the policies that owners of targets were found for.
+    owners_of: Option<u64>,
+    /// Direct sources, and targets that are remembered, are not those that policies name now.
+    sources_stale: bool,
+    targets_stale: bool,
 }
 
 impl Engine {
@@ -105,12 +111,16 @@ impl Engine {
             scopes,
             slots: BTreeMap::new(),
             last: BTreeMap::new(),
-            due: BTreeMap::new(),
+            due: Due::default(),
+            owners_of: None,
+            sources_stale: false,
+            targets_stale: false,
             running: JoinSet::new(),
             refreshing: JoinSet::new(),
             orphans: Orphans::default(),
             tables: TableSlot::Idle(Tables::default()),
             writing: JoinSet::new(),
+            keeping: JoinSet::new(),
             room: Arc::new(Semaphore::new(CONCURRENCY)),
             pass: None,
             led: false,
@@ -124,7 +134,8 @@ impl Engine {
         let mut ticks = tokio::time::interval(tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let next_due = self.due.values().min().copied();
+            self.tidy();
+            let next_due = self.due.next();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -143,12 +154,14 @@ impl Engine {
                     Ok(tables) => self.tables_written(tables),
                     Err(gone) => if let Ok(panic) = gone.try_into_panic() { std::panic::resume_unwind(panic) },
                 },
+                Some(_) = self.keeping.join_next() => {}
                 _ = ticks.tick() => self.full_tick(),
             }
         }
         self.running.abort_all();
         self.refreshing.abort_all();
         self.writing.abort_all();
+        self.keeping.abort_all();
     }
 
     fn claim_changed(&mut self, claim: &Claim, ticks: &mut tokio::time::Interval) {
@@ -157,7 +170,6 @@ impl Engine {
         self.holder.clone_from(&claim.holder);
         if leads != self.led {
             self.led = leads;
-            self.context.sync_direct_sources();
             if leads {
                 self.context.look_afresh();
                 ticks.reset_immediately();
@@ -174,12 +186,8 @@ impl Engine {
         // A claim that ran out without being lost to anybody is noticed here.
         let leads = self.context.writer.leads();
         self.context.metrics.set_leader(leads);
-        if leads != self.led {
-            self.led = leads;
-            self.context.sync_direct_sources();
-        }
-        let owners = policies::owners(&self.context.cluster.read().policies());
-        self.context.known.set_owners(owners);
+        self.led = leads;
+        self.find_owners();
         if self.refreshing.is_empty() {
             let context = Arc::clone(&self.context);
             self.refreshing.spawn(async move {
@@ -231,16 +239,12 @@ impl Engine {
             return;
         }
         let soonest = self.last.get(&key).map_or_else(Instant::now, |last| *last + APART);
-        self.due.entry(key).or_insert(soonest);
+        self.due.add(key, soonest);
     }
 
     fn run_due(&mut self) {
-        let now = Instant::now();
-        let due: Vec<_> = self.due.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
-        let owners = policies::owners(&self.context.cluster.read().policies());
-        self.context.known.set_owners(owners);
-        for key in due {
-            self.due.remove(&key);
+        self.find_owners();
+        for key in self.due.take(Instant::now()) {
             self.start(&key);
         }
         self.sync_tables();
@@ -307,12 +311,9 @@ impl Engine {
                 }
             }
         }
-        if done.wishes.sources_changed {
-            self.context.sync_direct_sources();
-        }
+        self.sources_stale |= done.wishes.sources_changed;
         if let Some(again) = done.wishes.again {
-            let due = self.due.entry(key.clone()).or_insert(again);
-            *due = again.min(*due);
+            self.due.add(key.clone(), again);
         }
         if done.wishes.usage_unknown {
             ticks.reset_after(SOON);
@@ -339,6 +340,10 @@ impl Engine {
             tick_ms: Some(took.as_secs_f64() * 1000.0),
             last_tick: Some(self.context.clock.now()),
         });
+        if self.keeping.is_empty() {
+            let context = Arc::clone(&self.context);
+            self.keeping.spawn(async move { context.keep_memory(false).await });
+        }
     }
 
     fn forget(&mut self, key: &PolicyKey) {
@@ -346,16 +351,87 @@ impl Engine {
         self.last.remove(key);
         self.due.remove(key);
         self.context.known.forget(key);
+        self.context.checkpoints.forget(key);
         self.context.board.forget(key);
         self.context.metrics.forget(key);
         self.context.cluster.write().release_target(key);
         self.context.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).forget(key);
-        self.context.sync_direct_sources();
-        let policies = self.context.known.policies();
-        let wanted = |ns: &str, target: &crate::policy::Target| {
-            policies.iter().any(|p| p.key.namespace == ns && p.target == *target)
+        self.sources_stale = true;
+        self.targets_stale = true;
+    }
+
+    /// Finds out which policy owns which target, when policies have changed.
+    fn find_owners(&mut self) {
+        let (version, policies) = {
+            let index = self.context.cluster.read();
+            let version = index.policies_version();
+            if self.owners_of == Some(version) {
+                return;
+            }
+            (version, index.policies())
         };
-        self.context.targets.retain(wanted);
+        self.context.known.set_owners(policies::owners(&policies));
+        self.owners_of = Some(version);
+    }
+
+    /// What follows from changed policies and need not be done for each of many: once, when they have all been decided.
+    fn tidy(&mut self) {
+        if self.pass.is_some() {
+            return;
+        }
+        if std::mem::take(&mut self.sources_stale) {
+            self.context.sync_direct_sources();
+        }
+        if std::mem::take(&mut self.targets_stale) {
+            let policies = self.context.known.policies();
+            let named: BTreeSet<_> = policies.iter().map(|p| (p.key.namespace.as_str(), &p.target)).collect();
+            self.context.targets.retain(|namespace, target| named.contains(&(namespace, target)));
+        }
+    }
+}
+
+/// When policies are to be decided again, before the next full tick.
+#[derive(Debug, Default)]
+struct Due {
+    at: BTreeMap<PolicyKey, Instant>,
+    order: BTreeSet<(Instant, PolicyKey)>,
+}
+
+impl Due {
+    /// The sooner of two wishes counts.
+    fn add(&mut self, key: PolicyKey, at: Instant) {
+        if let Some(before) = self.at.get(&key) {
+            if *before <= at {
+                return;
+            }
+            self.order.remove(&(*before, key.clone()));
+        }
+        self.at.insert(key.clone(), at);
+        self.order.insert((at, key));
+    }
+
+    fn remove(&mut self, key: &PolicyKey) {
+        if let Some(at) = self.at.remove(key) {
+            self.order.remove(&(at, key.clone()));
+        }
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.order.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out those whose time has come.
+    fn take(&mut self, now: Instant) -> Vec<PolicyKey> {
+        let mut due = Vec::new();
+        while let Some((at, key)) = self.order.pop_first() {
+            if at > now {
+                self.order.insert((at, key));
+                break;
+            }
+            self.at.remove(&key);
+            due.push(key);
+        }
+        due
     }
 }
 

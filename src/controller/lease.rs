@@ -4,6 +4,11 @@
 //! the times that another machine wrote. Every write carries the resourceVersion that was read, so of two candidates
 //! that see an expired lease only one gets it. The claim fails by itself: it ends at a deadline after the last renewal
 //! that was *sent* and confirmed, whatever happens to this task or to the network.
+//!
+//! Where policies are divided into shards, each shard has its own lease. A lease is not yet a claim while an instance that
+//! divides them otherwise may still write ([`family`]).
+
+mod family;
 
 use std::time::Duration;
 
@@ -12,14 +17,19 @@ use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
-use kube::{Api, Client, api::PostParams};
+use kube::{
+    Api, Client,
+    api::{ListParams, PostParams},
+};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     actuate::{Claim, FIELD_MANAGER},
     observe::{clock::Clock, root_cause},
+    policy::Shard,
 };
+use family::{Family, Others};
 
 /// Times of the lease; the defaults are those of client-go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +51,10 @@ impl Default for Timing {
         }
     }
 }
+
+/// How often a lease that another holds is looked at in the time between two attempts: one that is given back is to be
+/// taken within half a second, since nobody writes meanwhile.
+const LOOKS_PER_RETRY: u32 = 4;
 
 /// The lease as this process saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,12 +101,22 @@ pub fn evaluate(observed: Option<&Observed>, me: &str, now: Instant) -> Step {
 pub struct Settings {
     /// Namespace of the lease.
     pub namespace: String,
-    /// Name of the lease.
-    pub name: String,
+    /// Name of the only shard's lease; others' are made from it.
+    pub base: String,
+    /// Whose lease it is.
+    pub shard: Shard,
     /// Name of this instance, unique among the instances.
     pub identity: String,
     /// Times.
     pub timing: Timing,
+}
+
+impl Settings {
+    /// Name of the lease.
+    #[must_use]
+    pub fn lease(&self) -> String {
+        self.shard.lease_name(&self.base)
+    }
 }
 
 /// Keeps the claim current until cancelled; then gives the lease back.
@@ -104,7 +128,10 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let api = Api::namespaced(client, &settings.namespace);
-    let mut candidate = Candidate { api, settings, clock, observed: None, said: None };
+    let family = Family::new(settings.base.clone(), settings.shard);
+    let name = settings.lease();
+    let mut candidate =
+        Candidate { api, settings, name, family, clock, observed: None, alone: false, until: None, said: None };
     loop {
         candidate.attempt(&claim).await;
         tokio::select! {
@@ -119,20 +146,27 @@ pub async fn run(
 struct Candidate<C> {
     api: Api<Lease>,
     settings: Settings,
+    name: String,
+    family: Family,
     clock: C,
     observed: Option<Observed>,
+    /// The lease was found to be a claim, and has been one without a gap since.
+    alone: bool,
+    /// Until when it is one.
+    until: Option<Instant>,
     /// The last problem that was logged, so that it is logged once.
     said: Option<String>,
 }
 
 impl<C: Clock> Candidate<C> {
-    /// How long until the next attempt: at the instant at which the lease runs out, if that comes sooner.
+    /// How long until the next attempt: at the instant at which another's lease runs out, if that comes sooner, and soon
+    /// after it may have been given back.
     fn pause(&self, now: Instant) -> Duration {
         let Timing { retry, .. } = self.settings.timing;
         let others =
             self.observed.as_ref().filter(|o| o.holder.as_deref().is_some_and(|h| h != self.settings.identity));
         let left = others.map(|o| o.duration.saturating_sub(now.saturating_duration_since(o.seen)));
-        left.filter(|left| !left.is_zero()).map_or(retry, |left| left.min(retry))
+        left.filter(|left| !left.is_zero()).map_or(retry, |left| left.min(retry / LOOKS_PER_RETRY))
     }
 
     /// Reads, evaluates, writes; publishes the claim.
@@ -147,8 +181,8 @@ impl<C: Clock> Candidate<C> {
         match outcome {
             Ok(true) => {
                 self.said = None;
-                let until = Some(sent + self.settings.timing.renew_deadline);
-                let led = claim.send_replace(Claim { until, holder }).current(Instant::now());
+                self.until = Some(sent + self.settings.timing.renew_deadline);
+                let led = claim.send_replace(Claim { until: self.until, holder }).current(Instant::now());
                 if !led {
                     tracing::info!(identity = self.settings.identity, "This instance leads.");
                 }
@@ -169,8 +203,8 @@ impl<C: Clock> Candidate<C> {
             // The claim is left alone: it ends by itself.
             Err(problem) => {
                 if self.said.as_ref() != Some(&problem) {
-                    let Settings { namespace, name, .. } = &self.settings;
-                    tracing::warn!("Lease {namespace}/{name} cannot be kept: {problem}.");
+                    let Settings { namespace, .. } = &self.settings;
+                    tracing::warn!("Lease {namespace}/{} cannot be kept: {problem}.", self.name);
                     self.said = Some(problem);
                 }
             }
@@ -179,31 +213,60 @@ impl<C: Clock> Candidate<C> {
 
     /// Whether this instance holds the lease after the step.
     async fn step(&mut self) -> Result<bool, String> {
-        match self.api.get_opt(&self.settings.name).await {
+        match self.api.get_opt(&self.name).await {
             Ok(lease) => self.observe(lease.as_ref()),
             Err(e) => return Err(problem(&e, "get")),
         }
         let step = evaluate(self.observed.as_ref(), &self.settings.identity, Instant::now());
-        if step == Step::Wait {
+        self.alone &= step == Step::Renew && self.until.is_some_and(|until| Instant::now() < until);
+        if step == Step::Wait || !self.may_take(step).await? {
             return Ok(false);
         }
         let lease = self.lease(step);
         let options = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         let (written, verb) = if self.observed.is_some() {
-            (self.api.replace(&self.settings.name, &options, &lease).await, "update")
+            (self.api.replace(&self.name, &options, &lease).await, "update")
         } else {
             (self.api.create(&options, &lease).await, "create")
         };
         match written {
             Ok(lease) => {
                 self.observe(Some(&lease));
-                Ok(true)
+                self.is_claim().await
             }
             // Somebody was faster; the next attempt reads who. Nobody can have taken what this instance still holds, so
             // a renewal that met a change of labels, say, leaves the claim to its own end.
             Err(kube::Error::Api(status)) if status.code == 409 && step == Step::Acquire => Ok(false),
             Err(e) => Err(problem(&e, verb)),
         }
+    }
+
+    /// Whether the lease may be taken, or kept: not by the fewer shards while those of more are about.
+    async fn may_take(&mut self, step: Step) -> Result<bool, String> {
+        if self.alone || self.others().await? != Others::Outrank {
+            return Ok(true);
+        }
+        if step == Step::Renew {
+            self.give_back().await;
+        }
+        Err(self.family.waits_for())
+    }
+
+    /// Whether the lease that was just written is a claim: looked at after the write, so that of two that divide policies
+    /// otherwise at least one sees the other.
+    async fn is_claim(&mut self) -> Result<bool, String> {
+        if !self.alone {
+            match self.others().await? {
+                Others::Gone => self.alone = true,
+                Others::There | Others::Outrank => return Err(self.family.waits_for()),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn others(&mut self) -> Result<Others, String> {
+        let leases = self.api.list(&ListParams::default()).await.map_err(|e| problem(&e, "list"))?;
+        Ok(self.family.look(&leases.items, &self.settings.timing, Instant::now()))
     }
 
     fn observe(&mut self, lease: Option<&Lease>) {
@@ -229,7 +292,7 @@ impl<C: Clock> Candidate<C> {
         let transitions = self.observed.as_ref().map_or(0, |o| o.transitions + i32::from(taken));
         Lease {
             metadata: ObjectMeta {
-                name: Some(self.settings.name.clone()),
+                name: Some(self.name.clone()),
                 namespace: Some(self.settings.namespace.clone()),
                 resource_version: self.observed.as_ref().map(|o| o.resource_version.clone()),
                 ..ObjectMeta::default()
@@ -249,16 +312,19 @@ impl<C: Clock> Candidate<C> {
     async fn release(&mut self, claim: &watch::Sender<Claim>) {
         claim.send_replace(Claim::default());
         let mine = self.observed.as_ref().filter(|o| o.holder.as_deref() == Some(&self.settings.identity));
-        if mine.is_none() {
-            return;
+        if mine.is_some() {
+            self.give_back().await;
         }
+    }
+
+    async fn give_back(&self) {
         let mut lease = self.lease(Step::Renew);
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = None;
             spec.lease_duration_seconds = Some(1);
         }
         let options = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        match self.api.replace(&self.settings.name, &options, &lease).await {
+        match self.api.replace(&self.name, &options, &lease).await {
             Ok(_) => tracing::info!("The lease was given back."),
             Err(e) => tracing::warn!("The lease was not given back, it will run out: {}.", root_cause(&e)),
         }

@@ -107,15 +107,14 @@ impl Book {
     /// Notes what a decision means for new pods.
     pub fn note(&self, context: &Context, noted: Noted<'_>) {
         let namespace = &noted.policy.key.namespace;
-        let sharers = sharers(context.known.policies().iter().map(AsRef::as_ref), namespace);
-        let (bounds, failure) = {
+        self.note_in(noted, || {
             let index = context.cluster.read();
-            (index.bounds(namespace), index.failure(noted.target).map(str::to_owned))
-        };
-        self.note_in(noted, &Surroundings { bounds, failure, sharers });
+            let (bounds, failure) = (index.bounds(namespace), index.failure(noted.target).map(str::to_owned));
+            Surroundings { bounds, failure, sharers: context.known.in_namespace(namespace, sharers) }
+        });
     }
 
-    fn note_in(&self, noted: Noted<'_>, around: &Surroundings) {
+    fn note_in(&self, noted: Noted<'_>, around: impl FnOnce() -> Surroundings) {
         let key = &noted.policy.key;
         if noted.policy.mode != Mode::Auto || !noted.ours {
             let mut pages = self.open();
@@ -127,11 +126,12 @@ impl Book {
         if noted.decision.reason == Reason::ScaledToZero {
             return;
         }
+        let around = around();
         let mut pages = self.open();
         pages.look_for_refusals(key, around.failure.as_deref(), &noted.snapshot.replicas, noted.snapshot.at);
         let current = pages.current(key);
         let paused = pages.pauses.contains_key(key);
-        let row = if paused { None } else { row(noted, around, current.as_ref()) };
+        let row = if paused { None } else { row(noted, &around, current.as_ref()) };
         pages.set(key, row);
     }
 
@@ -283,10 +283,9 @@ fn row(noted: Noted<'_>, around: &Surroundings, current: Option<&PodSize>) -> Op
     Some((workload, size))
 }
 
-/// Pods that the policies of a namespace that size pods may have together.
-fn sharers<'a>(policies: impl Iterator<Item = &'a Policy>, namespace: &str) -> u32 {
-    let sizing =
-        |p: &&Policy| p.key.namespace == namespace && p.mode == Mode::Auto && (p.levers.cpu || p.levers.memory);
+/// Pods that those policies of a namespace that size pods may have together.
+fn sharers(policies: &mut dyn Iterator<Item = &Policy>) -> u32 {
+    let sizing = |p: &&Policy| p.mode == Mode::Auto && (p.levers.cpu || p.levers.memory);
     policies.filter(sizing).map(|p| p.replicas.max.0).fold(0, u32::saturating_add)
 }
 

@@ -36,7 +36,7 @@ use crate::{
         kubernetes::{Cluster, Targets, list_once},
         root_cause,
     },
-    policy::{Mode, PolicyKey},
+    policy::{Mode, PolicyKey, Shard},
 };
 
 /// Looks at everything: what changed meanwhile is looked at again.
@@ -60,8 +60,8 @@ pub struct Release {
     pub names: Vec<String>,
     /// The controller's lease; none: there is no controller.
     pub lease: Option<lease::Settings>,
-    /// A Deployment in the lease's namespace that is scaled to zero first.
-    pub stop: Option<String>,
+    /// Deployments in the lease's namespace that are scaled to zero first.
+    pub stop: Vec<String>,
 }
 
 /// What came of one policy.
@@ -84,13 +84,15 @@ pub async fn release(wanted: &Release) -> Result<Vec<Released>, ControllerError>
     let client = connect(&config).await?;
     let write_client =
         writing_client(config).map_err(|error| ControllerError::Kubeconfig { cause: root_cause(&error) })?;
-    if let (Some(deployment), Some(lease)) = (&wanted.stop, &wanted.lease) {
-        stop(&client, &lease.namespace, deployment).await?;
+    if let Some(lease) = &wanted.lease {
+        for deployment in &wanted.stop {
+            stop(&client, &lease.namespace, deployment).await?;
+        }
     }
     let (sender, claim) = watch::channel(Claim::default());
     let given_back = CancellationToken::new();
     let holder = if let Some(settings) = &wanted.lease {
-        hold(&client, &write_client, settings, sender, (wanted.stop.is_some(), &given_back)).await?
+        hold(&client, &write_client, settings, sender, (!wanted.stop.is_empty(), &given_back)).await?
     } else {
         sender.send_replace(forever());
         None
@@ -129,7 +131,7 @@ async fn stop(client: &Client, namespace: &str, name: &str) -> Result<(), Contro
     }
 }
 
-/// Takes the controller's lease; none when there is none to take.
+/// Takes the only shard's lease, which is a claim once no other shard's is held; none when there is none to take.
 async fn hold(
     client: &Client,
     write_client: &Client,
@@ -137,16 +139,20 @@ async fn hold(
     sender: watch::Sender<Claim>,
     (stopped, given_back): (bool, &CancellationToken),
 ) -> Result<Option<tokio::task::JoinHandle<()>>, ControllerError> {
-    let place = format!("{}/{}", settings.namespace, settings.name);
+    let name = settings.lease();
+    let place = format!("{}/{name}", settings.namespace);
     let leases: Api<Lease> = Api::namespaced(client.clone(), &settings.namespace);
-    match leases.get_opt(&settings.name).await {
-        Ok(Some(_)) => {}
+    let controllers = |lease: &Lease| {
+        lease.metadata.name.as_deref().is_some_and(|name| Shard::of_lease(&settings.base, name).is_some())
+    };
+    match leases.list(&ListParams::default()).await.map(|leases| leases.items.iter().any(controllers)) {
+        Ok(true) => {}
         // Whoever has just stopped the controller knows that none runs.
-        Ok(None) if stopped => {
+        Ok(false) if stopped => {
             sender.send_replace(forever());
             return Ok(None);
         }
-        Ok(None) => {
+        Ok(false) => {
             return Err(ControllerError::Cluster(format!(
                 "there is no lease {place}: name the controller's with --lease-namespace and --lease-name, or say \
                  --without-lease when no controller runs"
@@ -154,7 +160,7 @@ async fn hold(
         }
         Err(error) => {
             return Err(ControllerError::Cluster(format!(
-                "lease {place} cannot be read ({}): grant the verbs get and update on leases, or stop the controller and say \
+                "lease {place} cannot be read ({}): grant the verbs get, list and update on leases, or stop the controller and say \
                  --without-lease",
                 root_cause(&error)
             )));

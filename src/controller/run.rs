@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ControllerError,
     backfill::{self, Backfill},
-    checkpoint::Checkpoints,
+    checkpoint::{Checkpoints, Shelf},
     context::{Context, Known},
     custody::Turnstile,
     engine::{Engine, Feeds},
@@ -39,6 +39,7 @@ use crate::{
         signals::{HubConfig, SignalHub},
         usage::{Cadvisor, MetricsApi, UsageSource},
     },
+    policy::Shard,
     serve::{Board, Limits, health, loopback_only, metrics::Metrics, router},
     units::Seconds,
 };
@@ -56,6 +57,9 @@ const WRITE_BURST: f64 = 100.0;
 /// seconds, and after more than that the world is another one.
 const SNAPSHOT_AGE: Duration = Duration::from_secs(20);
 
+/// How long a query of usage may take: it is about all pods at once, and the tick does not wait for it.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(8);
+
 /// Settings of a controller.
 #[derive(Clone)]
 pub struct Config {
@@ -65,8 +69,10 @@ pub struct Config {
     pub namespaces: Vec<String>,
     /// The metrics server; none: usage from metrics.k8s.io, no query signals.
     pub prometheus: Option<PrometheusConfig>,
-    /// Where what is remembered of each workload is kept; none: in memory alone.
+    /// Directory in which what is remembered of each workload is kept.
     pub state_dir: Option<PathBuf>,
+    /// Whether it is kept in objects of the lease's namespace instead.
+    pub state_objects: bool,
     /// Window that usage is a mean over.
     pub usage_window: Seconds,
     /// Time between ticks.
@@ -83,7 +89,9 @@ pub struct Config {
     pub page_listen: SocketAddr,
     /// Namespace of the lease; none: the one that this runs in, or that of the context.
     pub lease_namespace: Option<String>,
-    /// Name of the lease.
+    /// Which namespaces this instance decides for.
+    pub shard: Shard,
+    /// Name of the only shard's lease; others' are made from it.
     pub lease_name: String,
     /// Name of this instance.
     pub identity: String,
@@ -104,8 +112,16 @@ pub async fn run(config: Config) -> Result<(), ControllerError> {
     let fence = Arc::new(Fence::new(claim.clone(), Bucket::new(WRITES_PER_SECOND, WRITE_BURST), SNAPSHOT_AGE));
     let write_client = writing_client(connection.clone()).map_err(|e| unusable(&e))?;
     let writer = Writer::new(write_client.clone(), fence);
-    let mut watches = kubernetes::start(&client, &config.namespaces);
-    let context = Arc::new(context(&config, &client, writer, &watches)?);
+    let settings = lease::Settings {
+        namespace: config.lease_namespace.clone().unwrap_or_else(|| connection.default_namespace.clone()),
+        base: config.lease_name.clone(),
+        shard: config.shard,
+        identity: config.identity.clone(),
+        timing: config.timing,
+    };
+    let mut watches = kubernetes::start(&client, &config.namespaces, config.shard);
+    let checkpoints = checkpoints(&config, &client, &settings).await?;
+    let context = Arc::new(context(&config, &client, (writer, checkpoints), &watches)?);
     let health = Arc::new(health::Health::new(config.tick));
 
     let mut servers = JoinSet::new();
@@ -115,12 +131,6 @@ pub async fn run(config: Config) -> Result<(), ControllerError> {
     serve(&mut servers, page_listener, page, &stop);
 
     let released = CancellationToken::new();
-    let settings = lease::Settings {
-        namespace: config.lease_namespace.clone().unwrap_or_else(|| connection.default_namespace.clone()),
-        name: config.lease_name.clone(),
-        identity: config.identity.clone(),
-        timing: config.timing,
-    };
     let lease = tokio::spawn(lease::run(write_client, settings, SystemClock, claim_sender, released.clone()));
     let (wake, signals) = mpsc::channel(1024);
     let follower = tokio::spawn(Arc::clone(&context).follow_signals(config.signal_interval, wake));
@@ -134,10 +144,13 @@ pub async fn run(config: Config) -> Result<(), ControllerError> {
         tick = ?config.tick,
         "The controller runs."
     );
-    Engine::new(context, health, watches.scopes.clone()).run(config.tick, feeds, stop).await;
+    Engine::new(Arc::clone(&context), health, watches.scopes.clone()).run(config.tick, feeds, stop).await;
 
-    // Only now, when nothing writes any more, is the lease given back.
     follower.abort();
+    if tokio::time::timeout(shutdown::KEEP, context.keep_memory(true)).await.is_err() {
+        tracing::warn!("Not all that is remembered was written down in time.");
+    }
+    // Only now, when nothing writes any more, is the lease given back.
     watches.abort();
     released.cancel();
     if tokio::time::timeout(shutdown::GRACE, lease).await.is_err() {
@@ -148,16 +161,40 @@ pub async fn run(config: Config) -> Result<(), ControllerError> {
     Ok(())
 }
 
+/// Where what is remembered is kept. What cannot be read is said; then history or watching takes its place.
+async fn checkpoints(
+    config: &Config,
+    client: &Client,
+    lease: &lease::Settings,
+) -> Result<Checkpoints, ControllerError> {
+    if config.state_objects {
+        let shelf = Shelf::new(lease.namespace.clone(), &lease.lease(), lease.base.clone());
+        match tokio::time::timeout(FIRST_ANSWER, shelf.load(client)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tracing::warn!("What was remembered cannot be read: {why}."),
+            Err(_) => tracing::warn!("What was remembered cannot be read: the API server did not answer in time."),
+        }
+        return Ok(Checkpoints::Objects(shelf));
+    }
+    Checkpoints::open(config.state_dir.clone()).map_err(|error| ControllerError::StateDir {
+        directory: config.state_dir.clone().unwrap_or_default(),
+        cause: error.to_string(),
+    })
+}
+
 fn context(
     config: &Config,
     client: &Client,
-    writer: Writer,
+    (writer, checkpoints): (Writer, Checkpoints),
     watches: &kubernetes::Watches,
 ) -> Result<Context, ControllerError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let prometheus = config.prometheus.as_ref().map(Prometheus::new).transpose()?.map(Arc::new);
-    let usage_source: Box<dyn UsageSource> = match &prometheus {
-        Some(prometheus) => Box::new(Cadvisor::new(Arc::clone(prometheus), config.usage_window)),
+    let usage_source: Box<dyn UsageSource> = match &config.prometheus {
+        Some(shared) => {
+            let config_of_usage = PrometheusConfig { timeout: USAGE_TIMEOUT, ..shared.clone() };
+            Box::new(Cadvisor::new(Arc::new(Prometheus::new(&config_of_usage)?), config.usage_window))
+        }
         None => Box::new(MetricsApi::new(client.clone())),
     };
     let hub = HubConfig { poll_interval: config.poll_interval, ..HubConfig::new(prometheus) };
@@ -168,10 +205,6 @@ fn context(
         }
         None => Backfill::none(),
     };
-    let checkpoints = Checkpoints::open(config.state_dir.clone()).map_err(|error| ControllerError::StateDir {
-        directory: config.state_dir.clone().unwrap_or_default(),
-        cause: error.to_string(),
-    })?;
     let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: Some(config.identity.clone()) };
     Ok(Context {
         cluster: watches.cluster.clone(),

@@ -155,7 +155,9 @@ impl Tables {
             let one = ListParams::default().fields(&format!("metadata.name={POD_SIZES_NAME}"));
             for object in within("podsizes", api.list(&one)).await?.items {
                 let namespace = object.metadata.namespace.clone().unwrap_or_default();
-                found.insert(namespace, Table::of(object));
+                if context.cluster.read().owns(&namespace) {
+                    found.insert(namespace, Table::of(object));
+                }
             }
         }
         Ok(Some(found))

@@ -85,8 +85,8 @@ enum Recalled {
     Not,
     /// Its history is being read.
     Asked,
-    /// All that can be had is there; last written down then.
-    Done { kept: Option<Timestamp> },
+    /// All that can be had is there; it is written down next then.
+    Done { next: Timestamp },
 }
 
 /// A look at a workload.
@@ -253,16 +253,16 @@ impl Workload {
                 if let Some(memory) = kept.memory.filter(|memory| !memory.is_new()) {
                     tracing::info!(policy = %self.key, "Goes on from what was remembered.");
                     self.memory = memory;
-                    self.recalled = Recalled::Done { kept: Some(now) };
+                    self.recalled = Recalled::Done { next: context.checkpoints.due(&self.key, Some(now), now) };
                 } else if context.backfill.ask(policy) {
                     self.recalled = Recalled::Asked;
                 } else {
-                    self.recalled = Recalled::Done { kept: None };
+                    self.recalled = Recalled::Done { next: context.checkpoints.due(&self.key, None, now) };
                 }
             }
             Recalled::Asked => {
                 let Some(outcome) = context.backfill.fetch(&self.key) else { return };
-                self.recalled = Recalled::Done { kept: None };
+                self.recalled = Recalled::Done { next: context.checkpoints.due(&self.key, None, now) };
                 match outcome {
                     Ok(learned) if learned.is_new() => {
                         tracing::info!(policy = %self.key, "Its history is too short to learn from: it is watched first.");
@@ -285,12 +285,11 @@ impl Workload {
 
     /// Writes down what is remembered, now and then.
     fn keep(&mut self, context: &Context, policy: &Policy, now: Timestamp) {
-        let Recalled::Done { kept } = self.recalled else { return };
-        let due = kept.is_none_or(|at| now.duration_since(at) >= checkpoint::EVERY);
-        if !self.resizes.take_news() && !due {
+        let Recalled::Done { next } = self.recalled else { return };
+        if !self.resizes.take_news() && now < next {
             return;
         }
-        self.recalled = Recalled::Done { kept: Some(now) };
+        self.recalled = Recalled::Done { next: context.checkpoints.due(&self.key, Some(now), now) };
         let object = self.target.as_deref().unwrap_or_default();
         let of = checkpoint::Of { uid: self.uid(), target: &policy.target, object };
         let remembered = (&self.memory, self.resizes.kept());
@@ -340,8 +339,12 @@ impl Workload {
         let (found, template_hash, room) = {
             let index = context.cluster.read();
             let owner_of = |uid: &str| index.replica_set(uid).and_then(|r| r.owner.clone());
-            let pods = index.pods(namespace);
-            let found = members(pods, &target.scale.selector, &uid, target.owned_by_chain, owner_of);
+            let selector = &target.scale.selector;
+            let found = if target.owned_by_chain {
+                members(index.pods_of(&uid), selector, &uid, true, owner_of)
+            } else {
+                members(index.pods(namespace), selector, &uid, false, owner_of)
+            };
             let newest = index.newest_replica_set(&uid).and_then(|r| r.template_hash.clone());
             (found, target.object.template_hash.clone().or(newest), index.room(namespace))
         };

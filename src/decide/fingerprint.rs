@@ -1,18 +1,16 @@
-//! A number that changes when anything in a value does: FNV-1a over its JSON, written nowhere on the way.
+//! A number that changes when anything in a value does: the sum of its JSON, written nowhere on the way.
 
 use std::io::{Result, Write};
 
 use serde::Serialize;
 
-/// Offset basis and prime of the 64-bit FNV-1a.
-const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0100_0000_01b3;
+use crate::units::fnv::{BASIS, fnv1a};
 
 struct Hash(u64);
 
 impl Write for Hash {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        self.0 = bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME));
+        self.0 = fnv1a(self.0, bytes.iter().copied());
         Ok(bytes.len())
     }
 
@@ -36,11 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_fnv_1a_and_differs_where_values_do() {
-        let mut hash = Hash(BASIS);
-        hash.write_all(b"a").expect("nothing is written");
-        // From the authors' table of test vectors.
-        assert_eq!(hash.0, 0xaf63_dc4c_8601_ec8c);
+    fn it_differs_where_values_do() {
         assert_ne!(of(&[1, 2]).expect("JSON"), of(&[1, 3]).expect("JSON"));
     }
 }

@@ -18,7 +18,7 @@ pub struct Members {
     pub by_selector_only: bool,
 }
 
-/// Finds the members among the pods of a namespace. `owner_of` answers the controller of a replica set by its uid.
+/// Finds the members among the pods of a namespace, or those of them that the chain may reach. `owner_of` answers the controller of a replica set by its uid.
 pub fn members<'a>(
     pods: impl Iterator<Item = &'a Arc<PodFacts>>,
     selector: &Selector,
@@ -26,7 +26,8 @@ pub fn members<'a>(
     owned_by_chain: bool,
     owner_of: impl Fn(&str) -> Option<String>,
 ) -> Members {
-    let matching: Vec<_> = pods.filter(|p| selector.matches(&p.labels)).cloned().collect();
+    let mut matching: Vec<_> = pods.filter(|p| selector.matches(&p.labels)).cloned().collect();
+    matching.sort_by(|a, b| a.name.cmp(&b.name));
     let reaches = |p: &PodFacts| {
         p.owner.as_deref().is_some_and(|o| o == target_uid || owner_of(o).as_deref() == Some(target_uid))
     };

@@ -24,8 +24,8 @@ pub use answer::{Answer, NativeBucket, Sample, Series};
 
 use super::error::{ObserveError, root_cause, shown};
 
-/// Largest answer that is read. A usage query over 10,000 containers answers with about 2 MB.
-const MAX_BODY: usize = 16 << 20;
+/// Largest answer that is read. A usage query over 100,000 containers answers with about 20 MB.
+const MAX_BODY: usize = 64 << 20;
 
 /// Where and how to ask.
 #[derive(Clone)]

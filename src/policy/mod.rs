@@ -13,12 +13,14 @@ use serde::{Deserialize, Serialize};
 mod compile;
 mod problem;
 mod schedule;
+mod shard;
 mod tuning;
 
 pub(crate) use compile::wakes;
 pub use compile::{compile, parse_duration};
 pub use problem::{Problem, ProblemKind};
 pub use schedule::{Schedule, time_between};
+pub use shard::Shard;
 pub use tuning::Tuning;
 
 pub use crate::api::{Limits, Mode, OnAbsent, OnRival, Preference, Role, SelectPolicy};
@@ -187,6 +189,14 @@ pub enum Source {
         /// Consumer (durable) name.
         consumer: String,
     },
+}
+
+impl Source {
+    /// Whether it is asked itself, and not the metrics server about it.
+    #[must_use]
+    pub const fn is_direct(&self) -> bool {
+        matches!(self, Self::NatsJetStream { .. })
+    }
 }
 
 /// One signal of a policy.

@@ -10,7 +10,10 @@ use rand_chacha::{
     rand_core::{Rng as _, SeedableRng as _},
 };
 
-use crate::units::maths;
+use crate::units::{
+    fnv::{BASIS, fnv1a},
+    maths,
+};
 
 /// Draws below this mean are exact; above, a rounded normal is within 1 % of the Poisson tail at three deviations.
 const POISSON_EXACT_BELOW: f64 = 30.0;
@@ -25,10 +28,8 @@ pub(super) struct Stream {
 impl Stream {
     /// The stream of a purpose, for one entity (a pod's number; 0 where there is only one).
     pub(super) fn new(seed: u64, purpose: &str, entity: u64) -> Self {
-        // FNV-1a: any stable hash does, streams only have to differ.
-        let name = purpose.bytes().chain(entity.to_le_bytes());
-        let stream = name
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+        // Any stable sum does, streams only have to differ.
+        let stream = fnv1a(BASIS, purpose.bytes().chain(entity.to_le_bytes()));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
         Self { rng, spare_normal: None }

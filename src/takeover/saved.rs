@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Policy;
+use crate::units::fnv::{BASIS, fnv1a};
 
 /// For whom a rival is displaced: one version of one policy, and the target it had then.
 ///
@@ -88,9 +89,7 @@ impl Saved {
         let mut plain = self.clone();
         plain.sum.clear();
         let text = serde_json::to_string(&plain).expect("keys are texts and numbers came from JSON");
-        let sum = text
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let sum = fnv1a(BASIS, text.bytes());
         format!("{sum:016x}")
     }
 }

@@ -7,6 +7,7 @@
 //! Invariant: nothing here reads a clock, allocates per operation, or depends on the platform's mathematics library
 //! (see [`maths`]).
 
+pub mod fnv;
 pub mod maths;
 mod quantity;
 mod real;

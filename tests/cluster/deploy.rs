@@ -161,3 +161,24 @@ async fn the_hook_before_an_uninstall_runs_what_the_binary_understands() {
     let observed = charted(cluster().await, "observe", &[]);
     assert!(!observed.iter().any(|o| o["kind"] == "Job"), "observe displaces nothing");
 }
+
+#[tokio::test]
+async fn each_shard_of_the_chart_has_its_deployment_and_the_hook_stops_all() {
+    let objects = charted(cluster().await, "auto", &["--set=shards=3"]);
+    let of = |kind: &str| objects.iter().filter(|o| o["kind"] == kind).cloned().collect::<Vec<_>>();
+    let (deployments, budgets) = (of("Deployment"), of("PodDisruptionBudget"));
+    assert_eq!((deployments.len(), budgets.len()), (3, 3));
+    for (index, (deployment, budget)) in deployments.iter().zip(&budgets).enumerate() {
+        assert_eq!(deployment["metadata"]["name"], format!("arbiter-{index}"));
+        let selector = &deployment["spec"]["selector"]["matchLabels"];
+        assert_eq!(selector["autoscaling.arbiter.io/shard"], index.to_string());
+        assert_eq!(selector, &budget["spec"]["selector"]["matchLabels"]);
+        let template = &deployment["spec"]["template"];
+        assert_eq!(template["metadata"]["labels"]["autoscaling.arbiter.io/shard"], index.to_string());
+        let args = template["spec"]["containers"][0]["args"].as_array().expect("arguments");
+        assert!(args.contains(&format!("--shard={index}/3").into()), "{args:?}");
+    }
+    let hook = objects.iter().find(|o| o["kind"] == "Job").expect("a hook");
+    let args = hook["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    assert!((0..3).all(|index| args.contains(&format!("--stop=arbiter-{index}"))), "{args}");
+}

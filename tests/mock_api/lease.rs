@@ -1,6 +1,7 @@
-//! Two instances and one lease, over hours of paused time.
+//! Two instances and their leases, over hours of paused time.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -15,44 +16,52 @@ use arbiter::{
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::{Asked, client, failure};
 
-/// The one lease of the cluster, with the API server's rules for its version.
+/// The leases of a namespace, with the API server's rules for their versions.
 #[derive(Clone, Debug, Default)]
-struct Store(Arc<Mutex<Option<(u64, Value)>>>);
+struct Store(Arc<Mutex<BTreeMap<String, (u64, Value)>>>);
 
 impl Store {
     fn answer(&self, asked: &Asked) -> Option<(u16, Value)> {
         let mut stored = self.0.lock().unwrap();
+        let list = asked.path.ends_with("/leases");
+        let named = asked.path.rsplit('/').next().filter(|_| !list);
+        let name = named.or(asked.body["metadata"]["name"].as_str()).unwrap_or_default().to_owned();
         let put = |version: u64| {
             let mut lease = asked.body.clone();
             lease["metadata"]["resourceVersion"] = version.to_string().into();
             lease
         };
-        let known = stored.as_ref().map(|(version, _)| *version);
+        let known = stored.get(&name).map(|(version, _)| *version);
         let sent = asked.body["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok());
         match (asked.method.as_str(), known) {
+            ("GET", _) if list => {
+                let leases: Vec<&Value> = stored.values().map(|(_, lease)| lease).collect();
+                let (kind, api) = ("LeaseList", "coordination.k8s.io/v1");
+                Some((200, json!({"kind": kind, "apiVersion": api, "metadata": {}, "items": leases})))
+            }
             ("GET", None) => failure(404, "not found"),
-            ("GET", Some(_)) => stored.as_ref().map(|(_, lease)| (200, lease.clone())),
+            ("GET", Some(_)) => stored.get(&name).map(|(_, lease)| (200, lease.clone())),
             ("POST", None) => {
-                *stored = Some((1, put(1)));
+                stored.insert(name, (1, put(1)));
                 Some((201, put(1)))
             }
             ("PUT", Some(version)) if sent == Some(version) => {
-                *stored = Some((version + 1, put(version + 1)));
+                stored.insert(name, (version + 1, put(version + 1)));
                 Some((200, put(version + 1)))
             }
             _ => failure(409, "modified or there already"),
         }
     }
 
-    fn holder(&self) -> Option<String> {
+    fn holder(&self, lease: &str) -> Option<String> {
         let stored = self.0.lock().unwrap();
-        stored.as_ref()?.1["spec"]["holderIdentity"].as_str().map(str::to_owned)
+        stored.get(lease)?.1["spec"]["holderIdentity"].as_str().map(str::to_owned)
     }
 }
 
@@ -75,6 +84,10 @@ struct Instance {
 
 impl Instance {
     fn start(store: &Store, identity: &str, skew: i64) -> Self {
+        Self::of(store, identity, skew, "0/1")
+    }
+
+    fn of(store: &Store, identity: &str, skew: i64, shard: &str) -> Self {
         let cut_off = Arc::new(AtomicBool::new(false));
         let (rules, cut) = (store.clone(), Arc::clone(&cut_off));
         let (client, _): (Client, _) =
@@ -83,7 +96,8 @@ impl Instance {
         let stop = CancellationToken::new();
         let settings = Settings {
             namespace: "arbiter".into(),
-            name: "arbiter".into(),
+            base: "arbiter".into(),
+            shard: shard.parse().unwrap(),
             identity: identity.into(),
             timing: Timing::default(),
         };
@@ -114,12 +128,12 @@ async fn one_leads_and_keeps_the_lead() {
     let store = Store::default();
     let (a, b) = (Instance::start(&store, "a", 0), Instance::start(&store, "b", -3600));
     pass_until(&a, &b, Duration::from_secs(3), || a.leads() || b.leads()).await;
-    let first = store.holder();
+    let first = store.holder("arbiter");
     for _ in 0..12_000 {
         pass_until(&a, &b, Duration::from_secs(1), || a.leads() || b.leads()).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(store.holder(), first);
+    assert_eq!(store.holder("arbiter"), first);
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,7 +149,7 @@ async fn the_other_takes_over_when_the_leader_is_cut_off_and_never_before_it_has
         let took = pass_until(&a, &b, Duration::from_secs(20), || b.leads()).await;
         assert!(took >= Duration::from_secs(11), "{took:?}: the old leader may still write");
         assert!(took <= Duration::from_secs(18), "{took:?}: more than the lease and one attempt");
-        assert_eq!(store.holder().as_deref(), Some("b"));
+        assert_eq!(store.holder("arbiter").as_deref(), Some("b"));
     }
 }
 
@@ -151,4 +165,40 @@ async fn a_leader_that_stops_gives_the_lease_back() {
     assert!(took <= Duration::from_secs(3), "{took:?}");
     assert!(!a.leads());
     a.task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_two_shards_to_three_nobody_leads_beside_the_old_ones() {
+    let store = Store::default();
+    let old = Instance::of(&store, "old", 0, "0/2");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(old.leads());
+    let new = Instance::of(&store, "new", -3600, "1/3");
+    let short = Duration::from_secs(60);
+    pass_until(&old, &new, short, || store.holder("arbiter-1-of-3").is_some()).await;
+    for _ in 0..60 {
+        pass_until(&old, &new, short, || old.leads()).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    // Cut off, not stopped: its lease has to run out.
+    old.cut_off.store(true, Ordering::Relaxed);
+    let took = pass_until(&old, &new, short, || new.leads()).await;
+    assert!(took >= Duration::from_secs(11) && took <= Duration::from_secs(20), "{took:?}");
+    // It comes back, and its lease is still its own.
+    old.cut_off.store(false, Ordering::Relaxed);
+    for _ in 0..60 {
+        pass_until(&old, &new, short, || new.leads()).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(store.holder("arbiter-0-of-2"), None, "of fewer shards, so it has stepped back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_that_begin_at_once_the_one_with_more_shards_leads() {
+    for _ in 0..20 {
+        let store = Store::default();
+        let (a, b) = (Instance::of(&store, "a", 0, "0/1"), Instance::of(&store, "b", 0, "0/4"));
+        pass_until(&a, &b, Duration::from_secs(60), || b.leads()).await;
+        assert_eq!(store.holder("arbiter"), None);
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use arbiter::{
     observe::kubernetes::{self, Cluster},
+    policy::Shard,
     takeover::Kind,
 };
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ async fn watched(answer: impl Fn(&Asked) -> Option<(u16, Value)> + Send + 'stati
         // Watches stay open without a word.
         if asked.query.contains("watch=") { None } else { Some(answer(asked).unwrap_or_else(|| list(asked))) }
     });
-    let watches = kubernetes::start(&client, &["shop".to_owned()]);
+    let watches = kubernetes::start(&client, &["shop".to_owned()], Shard::WHOLE);
     let cluster = watches.cluster.clone();
     let looked = async {
         while !cluster.read().current() {

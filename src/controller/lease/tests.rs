@@ -50,12 +50,17 @@ fn candidate(clock: Timestamp) -> Candidate<Fixed> {
         api: Api::namespaced(Client::new(service, "arbiter"), "arbiter"),
         settings: Settings {
             namespace: "arbiter".into(),
-            name: "arbiter".into(),
+            base: "arbiter".into(),
+            shard: Shard::WHOLE,
             identity: "me".into(),
             timing: Timing::default(),
         },
+        name: "arbiter".into(),
+        family: Family::new("arbiter".into(), Shard::WHOLE),
         clock: Fixed(clock),
         observed: None,
+        alone: false,
+        until: None,
         said: None,
     }
 }

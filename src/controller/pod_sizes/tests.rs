@@ -94,7 +94,7 @@ fn note(book: &Book, seen: &Seen) {
         ours: seen.ours,
     };
     let failure = seen.failure.map(str::to_owned);
-    book.note_in(noted, &Surroundings { bounds: Bounds::default(), failure, sharers: 10 });
+    book.note_in(noted, || Surroundings { bounds: Bounds::default(), failure, sharers: 10 });
 }
 
 /// CPU of each row that is to be written, or nothing where nothing is.
@@ -236,6 +236,6 @@ fn quotas_are_shared_among_all_that_size_pods() {
         policy
     };
     let all = [policy("a", "Auto", 10), policy("b", "Auto", 5), policy("c", "Recommend", 100)];
-    assert_eq!(sharers(all.iter(), "shop"), 15);
-    assert_eq!(sharers(all.iter(), "other"), 0);
+    assert_eq!(sharers(&mut all.iter().filter(|p| p.key.namespace == "shop")), 15);
+    assert_eq!(sharers(&mut all.iter().filter(|p| p.key.namespace == "other")), 0);
 }

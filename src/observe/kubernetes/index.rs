@@ -14,7 +14,7 @@ use super::objects::{
 use super::rivals::{RivalKey, Rivals};
 use crate::{
     decide::{LimitRangeBounds, Quota, Resources, Room},
-    policy::PolicyKey,
+    policy::{PolicyKey, Shard},
     takeover::TargetRef,
     units::{Bytes, Cores, Replicas},
 };
@@ -82,19 +82,28 @@ pub trait Watched: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + 
 #[derive(Debug, Default)]
 pub struct Index {
     pods: ByName<Arc<PodFacts>>,
+    /// Pods by the uid of what controls them, and their names.
+    controlled: ByName<Arc<PodFacts>>,
     replica_sets: BTreeMap<String, ReplicaSetFacts>,
     replica_set_uids: BTreeMap<(String, String), String>,
+    /// Uids of replica sets by the uid of what controls them.
+    replica_sets_of: BTreeMap<String, BTreeSet<String>>,
     policies: BTreeMap<PolicyKey, Arc<PolicyObject>>,
+    /// Changes with every policy that comes, goes or is changed.
+    policies_version: u64,
     nodes: BTreeMap<String, Resources>,
+    largest_node: Option<Resources>,
     quotas: ByName<QuotaFacts>,
     limit_ranges: ByName<LimitRangeFacts>,
     bounds: BTreeMap<(Kind, String), BTreeMap<String, Bounds>>,
     synced: BTreeSet<(Kind, String)>,
     problems: BTreeMap<(Kind, String), String>,
     targets: BTreeMap<String, PolicyKey>,
+    target_of: BTreeMap<PolicyKey, String>,
     named: BTreeMap<(String, TargetRef), BTreeSet<PolicyKey>>,
     rivals: Rivals,
     scopes: Vec<String>,
+    shard: Shard,
     epoch: u64,
     epochs: BTreeMap<(Kind, String), u64>,
 }
@@ -122,6 +131,12 @@ impl Index {
         self.pods.get(namespace).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// Pods that an object controls, itself or through a replica set.
+    pub fn pods_of<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = &'a Arc<PodFacts>> {
+        let owners = self.replica_sets_of.get(uid).into_iter().flatten().map(String::as_str).chain([uid]);
+        owners.filter_map(|owner| self.controlled.get(owner)).flat_map(BTreeMap::values)
+    }
+
     /// A pod by its name.
     #[must_use]
     pub fn pod(&self, namespace: &str, name: &str) -> Option<&Arc<PodFacts>> {
@@ -137,14 +152,23 @@ impl Index {
     /// The newest replica set that a Deployment or Rollout owns: highest revision, then youngest.
     #[must_use]
     pub fn newest_replica_set(&self, owner: &str) -> Option<&ReplicaSetFacts> {
-        let owned = self.replica_sets.values().filter(|r| r.owner.as_deref() == Some(owner));
-        owned.max_by_key(|r| (r.revision, r.created))
+        self.replica_sets_of(owner).max_by_key(|r| (r.revision, r.created))
+    }
+
+    fn replica_sets_of(&self, owner: &str) -> impl Iterator<Item = &ReplicaSetFacts> + use<'_> {
+        self.replica_sets_of.get(owner).into_iter().flatten().filter_map(|uid| self.replica_sets.get(uid))
     }
 
     /// All policies, in the order of their keys.
     #[must_use]
     pub fn policies(&self) -> Vec<Arc<PolicyObject>> {
         self.policies.values().cloned().collect()
+    }
+
+    /// A number that is another one when a policy has come, gone or changed, beside its status.
+    #[must_use]
+    pub const fn policies_version(&self) -> u64 {
+        self.policies_version
     }
 
     /// A policy by its key.
@@ -157,7 +181,7 @@ impl Index {
     #[must_use]
     pub fn room(&self, namespace: &str) -> Room {
         let quotas = self.quotas.get(namespace).into_iter().flat_map(BTreeMap::values);
-        let node = self.nodes.values().copied().reduce(|a, b| tightest(a, b, Cores::max, Ord::max));
+        let node = self.largest_node;
         let limit_range = self.limit_ranges.get(namespace).into_iter().flat_map(BTreeMap::values).fold(
             None,
             |bounds: Option<LimitRangeBounds>, item| {
@@ -174,30 +198,32 @@ impl Index {
     /// What a namespace asks of new pods.
     #[must_use]
     pub fn bounds(&self, namespace: &str) -> Bounds {
-        let node = self.nodes.values().copied().reduce(|a, b| tightest(a, b, Cores::max, Ord::max));
         let of = |kind: Kind| self.bounds.get(&(kind, namespace.to_owned())).into_iter().flat_map(BTreeMap::values);
         let bounds = of(Kind::LimitRanges).chain(of(Kind::Quotas)).fold(Bounds::default(), |a, b| a.and(*b));
-        Bounds { node: node.unwrap_or_default(), ..bounds }
+        Bounds { node: self.largest_node.unwrap_or_default(), ..bounds }
     }
 
     /// Why a replica set of this owner can create no pods, in the words of the API server.
     #[must_use]
     pub fn failure(&self, owner: &str) -> Option<&str> {
-        let owned = self.replica_sets.values().filter(|r| r.owner.as_deref() == Some(owner));
-        owned.filter(|r| r.replicas > 0).find_map(|r| r.failure.as_deref())
+        self.replica_sets_of(owner).filter(|r| r.replicas > 0).find_map(|r| r.failure.as_deref())
     }
 
     /// Notes which policy owns a target, so that changes of its pods wake it.
     pub fn claim_target(&mut self, uid: &str, key: &PolicyKey) {
         if self.targets.get(uid) != Some(key) {
-            self.targets.retain(|_, owner| owner != key);
+            self.release_target(key);
             self.targets.insert(uid.to_owned(), key.clone());
+            self.target_of.insert(key.clone(), uid.to_owned());
         }
     }
 
     /// Forgets the target of a policy.
     pub fn release_target(&mut self, key: &PolicyKey) {
-        self.targets.retain(|_, owner| owner != key);
+        let before = self.target_of.remove(key);
+        if let Some(uid) = before.filter(|uid| self.targets.get(uid) == Some(key)) {
+            self.targets.remove(&uid);
+        }
     }
 
     /// Other people's autoscalers.
@@ -218,9 +244,16 @@ impl Index {
         named.into_iter().flatten().cloned().chain(self.rivals.displaced_for(key)).collect()
     }
 
-    /// Says which namespaces are watched.
-    pub fn watch(&mut self, scopes: Vec<String>) {
+    /// Says which namespaces are watched, and which of them are this shard's.
+    pub fn watch(&mut self, scopes: Vec<String>, shard: Shard) {
         self.scopes = scopes;
+        self.shard = shard;
+    }
+
+    /// Whether what is in a namespace is kept here.
+    #[must_use]
+    pub fn owns(&self, namespace: &str) -> bool {
+        self.shard.owns(namespace)
     }
 
     /// What was listed so far counts as old: policies and autoscalers have to be listed anew. Answers with the epoch.
@@ -287,6 +320,20 @@ impl Index {
         }
     }
 
+    /// The replica set is no longer controlled by this object.
+    fn disown(&mut self, owner: &str, uid: &str) {
+        if let Some(owned) = self.replica_sets_of.get_mut(owner) {
+            owned.remove(uid);
+            if owned.is_empty() {
+                self.replica_sets_of.remove(owner);
+            }
+        }
+    }
+
+    fn measure_nodes(&mut self) {
+        self.largest_node = self.nodes.values().copied().reduce(|a, b| tightest(a, b, Cores::max, Ord::max));
+    }
+
     fn forget_bounds(&mut self, kind: Kind, namespace: &str, name: &str) {
         if let Some(of_namespace) = self.bounds.get_mut(&(kind, namespace.to_owned())) {
             of_namespace.remove(name);
@@ -351,7 +398,13 @@ impl Watched for PodObject {
     fn keep(self, index: &mut Index) -> Vec<PolicyKey> {
         let facts = Arc::new(self.facts());
         let (namespace, name) = (facts.namespace.clone(), facts.name.clone());
-        let old = put(&mut index.pods, namespace, name, Arc::clone(&facts));
+        let old = put(&mut index.pods, namespace, name.clone(), Arc::clone(&facts));
+        if let Some(owner) = old.as_ref().and_then(|o| o.owner.as_ref()).filter(|o| facts.owner.as_ref() != Some(o)) {
+            take(&mut index.controlled, owner, &name);
+        }
+        if let Some(owner) = &facts.owner {
+            put(&mut index.controlled, owner.clone(), name, Arc::clone(&facts));
+        }
         if !pod_wakes(old.as_deref(), &facts) {
             return Vec::new();
         }
@@ -360,6 +413,9 @@ impl Watched for PodObject {
 
     fn forget(index: &mut Index, namespace: &str, name: &str) -> Vec<PolicyKey> {
         let gone = take(&mut index.pods, namespace, name);
+        if let Some(owner) = gone.as_ref().and_then(|pod| pod.owner.as_ref()) {
+            take(&mut index.controlled, owner, name);
+        }
         gone.and_then(|p| index.policy_of_owner(p.owner.as_deref()).cloned()).into_iter().collect()
     }
 
@@ -376,7 +432,15 @@ impl Watched for ReplicaSetObject {
         let facts = self.facts();
         index.replica_set_uids.insert((facts.namespace.clone(), facts.name.clone()), uid.clone());
         let woken = index.policy_of_owner(facts.owner.as_deref()).cloned();
-        let old = index.replica_sets.insert(uid, facts.clone());
+        let old = index.replica_sets.insert(uid.clone(), facts.clone());
+        if let Some(before) =
+            old.as_ref().and_then(|o| o.owner.as_deref()).filter(|o| facts.owner.as_deref() != Some(o))
+        {
+            index.disown(before, &uid);
+        }
+        if let Some(owner) = &facts.owner {
+            index.replica_sets_of.entry(owner.clone()).or_default().insert(uid);
+        }
         // A change of the count, ours or somebody's, or pods that cannot be created: looked at again at once.
         let changed = |o: ReplicaSetFacts| {
             o.replicas != facts.replicas || (facts.failure.is_some() && o.failure != facts.failure)
@@ -386,7 +450,10 @@ impl Watched for ReplicaSetObject {
 
     fn forget(index: &mut Index, namespace: &str, name: &str) -> Vec<PolicyKey> {
         if let Some(uid) = index.replica_set_uids.remove(&(namespace.to_owned(), name.to_owned())) {
-            index.replica_sets.remove(&uid);
+            let gone = index.replica_sets.remove(&uid);
+            if let Some(owner) = gone.and_then(|gone| gone.owner) {
+                index.disown(&owner, &uid);
+            }
         }
         Vec::new()
     }
@@ -415,6 +482,7 @@ impl Watched for PolicyObject {
         // Our own status writes do not move the generation and wake nobody; finalizers say what a deletion waits for.
         let of = |o: &Arc<PolicyObject>| (o.metadata.generation, o.metadata.finalizers.clone(), o.metadata.uid.clone());
         let changed = old.as_ref().map(of) != new.map(of);
+        index.policies_version += u64::from(changed);
         changed.then_some(key).into_iter().collect()
     }
 
@@ -424,6 +492,7 @@ impl Watched for PolicyObject {
         let gone = index.policies.remove(&key);
         if let Some(gone) = &gone {
             index.unname(&key, named_target(gone));
+            index.policies_version += 1;
         }
         gone.map(|_| key).into_iter().collect()
     }
@@ -437,12 +506,16 @@ impl Watched for NodeObject {
     const KIND: Kind = Kind::Nodes;
 
     fn keep(self, index: &mut Index) -> Vec<PolicyKey> {
-        index.nodes.insert(self.metadata.name.clone().unwrap_or_default(), self.allocatable());
+        let (name, has) = (self.metadata.name.clone().unwrap_or_default(), self.allocatable());
+        if index.nodes.insert(name, has) != Some(has) {
+            index.measure_nodes();
+        }
         Vec::new()
     }
 
     fn forget(index: &mut Index, _namespace: &str, name: &str) -> Vec<PolicyKey> {
         index.nodes.remove(name);
+        index.measure_nodes();
         Vec::new()
     }
 

@@ -94,6 +94,8 @@ impl Follower {
     fn take(&self, event: Event<DynamicObject>, listed: &mut BTreeSet<RivalKey>, epoch: u64) {
         let now = Instant::now();
         match event {
+            Event::Apply(object) | Event::InitApply(object)
+                if !self.cluster.read().owns(object.metadata.namespace.as_deref().unwrap_or_default()) => {}
             Event::Apply(object) => {
                 let value = object_of(self.kind, &object);
                 self.change(&key_of(self.kind, &object), |cluster| {

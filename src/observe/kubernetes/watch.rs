@@ -27,7 +27,10 @@ use super::{
     objects::{LimitRangeObject, NodeObject, PodObject, PolicyObject, QuotaObject, ReplicaSetObject},
     rival_watch::Follower,
 };
-use crate::{policy::PolicyKey, takeover};
+use crate::{
+    policy::{PolicyKey, Shard},
+    takeover,
+};
 
 /// Wakes that may wait to be read; more are dropped, since the next full tick decides for everybody anyway.
 const WAKES: usize = 1024;
@@ -63,12 +66,12 @@ pub struct Watches {
     tasks: JoinSet<()>,
 }
 
-/// Starts the watches of all namespaces, or of those named.
+/// Starts the watches of all namespaces, or of those named; what is in namespaces of other shards is not kept.
 #[must_use]
-pub fn start(client: &Client, namespaces: &[String]) -> Watches {
+pub fn start(client: &Client, namespaces: &[String], shard: Shard) -> Watches {
     let scopes = if namespaces.is_empty() { vec![String::new()] } else { namespaces.to_vec() };
     let cluster = Cluster::default();
-    cluster.write().watch(scopes.clone());
+    cluster.write().watch(scopes.clone(), shard);
     let (wake, wakes) = mpsc::channel(WAKES);
     let (epoch, never) = (watch::Sender::new(0), watch::Sender::new(0).subscribe());
     let mut tasks = JoinSet::new();
@@ -176,6 +179,7 @@ fn take_event<K: Watched>(
     listed: &mut BTreeSet<(String, String)>,
 ) -> Vec<PolicyKey> {
     match event {
+        Event::Apply(object) | Event::InitApply(object) if !index.owns(&full_name(&object).0) => Vec::new(),
         Event::Apply(object) => object.keep(index),
         Event::Delete(object) => {
             let (namespace, name) = full_name(&object);

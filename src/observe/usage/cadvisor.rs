@@ -1,6 +1,6 @@
 //! Usage from the kubelets' cAdvisor series in Prometheus: one query per kind of series, for all policies together.
 //!
-//! The queries name the pods (in pieces, when there are too many for one); the answer is matched in memory. A container
+//! The queries name the pods, or where those are many their namespaces; the answer is matched in memory. A container
 //! has one cgroup, so that several series of it (two scrape jobs over the same kubelets, a cgroup that has just ended)
 //! are the same thing seen twice: the largest counts, never the sum.
 
@@ -121,7 +121,8 @@ impl Cadvisor {
         let mut table = UsageTable { window: Some(self.window), complete: true, ..UsageTable::default() };
         let window = format!("{:.0}ms", self.window.get() * 1000.0);
         let mut queries: BTreeMap<String, Kind> = BTreeMap::new();
-        for labels in label_lists(pods) {
+        if !pods.is_empty() {
+            let labels = labels(pods);
             queries.extend(Kind::ALL.into_iter().map(|kind| (kind.query(&labels, &window), kind)));
         }
         let answers = self.prometheus.batch(&queries.keys().cloned().collect()).await;
@@ -195,36 +196,17 @@ fn whose(series: &Series) -> Option<(PodId, String)> {
     Some((pod, series.label("container")?.to_owned()))
 }
 
-/// Matchers for the pods, in as many lists as it takes. Cgroups that are no container (`container=""` the pod's, `POD`
-/// the sandbox's) are left out.
-fn label_lists(pods: &BTreeSet<PodId>) -> Vec<String> {
-    let mut lists = Vec::new();
-    let mut chunk: Vec<&PodId> = Vec::new();
-    let mut length = 0;
-    for pod in pods {
-        length += pod.name.len() + 1;
-        if length > MAX_LIST && !chunk.is_empty() {
-            lists.push(labels(&chunk));
-            chunk.clear();
-            length = pod.name.len() + 1;
-        }
-        chunk.push(pod);
-    }
-    if !chunk.is_empty() {
-        lists.push(labels(&chunk));
-    }
-    lists
-}
-
-fn labels(pods: &[&PodId]) -> String {
-    let namespaces: BTreeSet<&str> = pods.iter().map(|p| p.namespace.as_str()).collect();
-    let names: BTreeSet<&str> = pods.iter().map(|p| p.name.as_str()).collect();
-    [
-        matcher("container", "!~", "|POD"),
-        matcher("namespace", "=~", &one_of(namespaces)),
-        matcher("pod", "=~", &one_of(names)),
-    ]
-    .join(",")
+/// Matchers for the pods: by name while the names fit into one list, else by namespace, else all. So the number of queries
+/// does not depend on the number of pods; who asks for many gets some that nobody asked for. Cgroups that are no container
+/// (`container=""` the pod's, `POD` the sandbox's) are left out.
+fn labels(pods: &BTreeSet<PodId>) -> String {
+    let list = |label: &str, texts: BTreeSet<&str>| {
+        let length: usize = texts.iter().map(|text| text.len() + 1).sum();
+        (length <= MAX_LIST).then(|| matcher(label, "=~", &one_of(texts)))
+    };
+    let namespaces = list("namespace", pods.iter().map(|p| p.namespace.as_str()).collect());
+    let names = namespaces.is_some().then(|| list("pod", pods.iter().map(|p| p.name.as_str()).collect())).flatten();
+    [Some(matcher("container", "!~", "|POD")), namespaces, names].into_iter().flatten().collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

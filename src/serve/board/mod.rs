@@ -63,13 +63,39 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For a controller: an hour of ticks of 15 s, a day of 5 min, an hour of snapshots; about 0.6 MB per policy.
+    /// For a controller: an hour of ticks of 15 s, a day of 5 min, an hour of snapshots; about 0.6 MB per policy, shared
+    /// when there are many ([`Limits::shared`]).
     pub const LIVE: Self =
         Self { fine: 240, coarse: 288, group: 20, decisions: 48, every_decision: false, snapshots: 240 };
+    /// What these limits become when so many policies share the room of [`WHOLE`] of them. What is shown of each is less
+    /// then, down to a few instants; decisions are not replayed where less than a stretch of snapshots is left.
+    #[must_use]
+    pub fn shared(self, policies: usize) -> Self {
+        if self.every_decision || policies <= WHOLE {
+            return self;
+        }
+        let share = |whole: usize, least: usize| (whole * WHOLE / policies).max(least.min(whole));
+        let snapshots = share(self.snapshots, 0);
+        Self {
+            fine: share(self.fine, 8),
+            coarse: share(self.coarse, 24),
+            decisions: share(self.decisions, 2),
+            snapshots: if snapshots < LEAST_REPLAY { 0 } else { snapshots },
+            ..self
+        }
+    }
+
     /// For the demo: a day of ticks of 15 s (5,760) and every decision of it; no replay.
     pub const DEMO: Self =
         Self { fine: 6_000, coarse: 6_000, group: 4, decisions: 6_000, every_decision: true, snapshots: 0 };
 }
+
+/// Policies that are shown in full. More share their room, 48 MB in all, so that a controller's memory is bounded by what it
+/// decides on and not by what it shows.
+const WHOLE: usize = 80;
+
+/// Fewer snapshots than these are not worth the Memory that they replay from.
+const LEAST_REPLAY: usize = 16;
 
 /// What stays the same about a policy from tick to tick.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -205,9 +231,9 @@ impl Board {
     /// demo knows the true demand and capacity).
     pub fn record_point(&self, key: &PolicyKey, meta: PolicyMeta, mut point: Point, decision: &Decision) {
         point.latency_target = meta.latency_target;
-        self.write(|inner| match inner.policies.get_mut(key) {
-            Some(entry) => entry.record(meta, point, decision, self.limits),
-            None => {
+        self.write(|inner| match (inner.policies.len(), inner.policies.get_mut(key)) {
+            (policies, Some(entry)) => entry.record(meta, point, decision, self.limits.shared(policies)),
+            (_, None) => {
                 inner.policies.insert(key.clone(), Entry::new(meta, point, decision));
             }
         });
@@ -226,8 +252,9 @@ impl Board {
     ) {
         self.record(&policy.key, meta, snapshot, decision, snapshot.at);
         self.write(|inner| {
+            let limits = self.limits.shared(inner.policies.len());
             if let Some(entry) = inner.policies.get_mut(&policy.key) {
-                entry.replay.push(policy, snapshot, memory, self.limits.snapshots);
+                entry.replay.push(policy, snapshot, memory, limits.snapshots);
             }
         });
     }

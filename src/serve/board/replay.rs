@@ -35,7 +35,8 @@ pub struct Replay {
 
 #[derive(Debug)]
 struct Stretch {
-    memory: serde_json::Value,
+    /// JSON: a tenth of the room that the parsed value takes.
+    memory: String,
     snapshots: Vec<Snapshot>,
 }
 
@@ -55,6 +56,8 @@ impl Kept {
         limit: usize,
     ) {
         if limit == 0 {
+            self.policy = None;
+            self.stretches.clear();
             return;
         }
         if self.policy.as_ref() != Some(policy) {
@@ -64,12 +67,12 @@ impl Kept {
         let half = limit.div_ceil(2);
         match self.stretches.last_mut() {
             Some(stretch) if stretch.snapshots.len() < half => stretch.snapshots.push(snapshot.clone()),
-            _ => {
-                if self.stretches.len() > 1 {
-                    self.stretches.remove(0);
-                }
-                self.stretches.push(Stretch { memory: memory(), snapshots: vec![snapshot.clone()] });
-            }
+            _ => self.stretches.push(Stretch { memory: memory().to_string(), snapshots: vec![snapshot.clone()] }),
+        }
+        // The limit falls as more policies come: then more than one may be too many.
+        let total = |stretches: &[Stretch]| stretches.iter().map(|s| s.snapshots.len()).sum::<usize>();
+        while self.stretches.len() > 2 || (self.stretches.len() > 1 && total(&self.stretches) > limit) {
+            self.stretches.remove(0);
         }
     }
 
@@ -85,7 +88,7 @@ impl Kept {
             controller_version: env!("CARGO_PKG_VERSION"),
             prices: policy.prices,
             policy,
-            memory: self.stretches.first()?.memory.clone(),
+            memory: serde_json::from_str(&self.stretches.first()?.memory).ok()?,
         };
         let snapshots = self.stretches.iter().flat_map(|s| s.snapshots.iter().cloned()).collect();
         Some(Replay { header, snapshots })

@@ -28,7 +28,8 @@ impl Series {
         }
         self.fine.push_back(point);
         let group = limits.group.max(1);
-        if self.fine.len() >= limits.fine + group {
+        // More than once when the limit has fallen since.
+        while self.fine.len() >= limits.fine + group {
             let old: Vec<Point> = self.fine.drain(..group).collect();
             self.coarse.extend(keep_one(old));
         }

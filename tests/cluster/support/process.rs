@@ -5,7 +5,10 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use super::wait::await_some;
 
@@ -49,6 +52,20 @@ impl Process {
         drop(self.child.wait());
     }
 
+    /// SIGTERM, and waits for the end; answers how long that took and whether it ended well.
+    pub(crate) async fn terminate(&mut self) -> (Duration, bool) {
+        let started = Instant::now();
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill");
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return (started.elapsed(), status.success());
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "it does not end: {}", self.last_words());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Fails when the process has ended, with the end of its log.
     pub(crate) fn check(&mut self) -> Result<(), String> {
         match self.child.try_wait() {
@@ -57,9 +74,14 @@ impl Process {
         }
     }
 
+    /// All of the log.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The end of the log.
     pub(crate) fn last_words(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         format!("{}:\n{}", self.log.display(), lines[lines.len().saturating_sub(30)..].join("\n"))
     }
@@ -156,6 +178,16 @@ impl Arbiter {
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// SIGTERM, and waits for the end; answers how long that took and whether it ended well.
+    pub(crate) async fn terminate(&mut self) -> (Duration, bool) {
+        self.process.terminate().await
+    }
+
+    /// All of its log.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
     }
 
     /// Memory in use, in bytes, as the kernel counts it.

@@ -30,3 +30,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
+
+{{- /* Name of a shard's Deployment, from (dict "root" $ "shard" 0). */ -}}
+{{- define "arbiter.shardName" -}}
+{{- $name := include "arbiter.fullname" .root -}}
+{{- if gt (int .root.Values.shards) 1 }}{{ printf "%s-%d" $name (int .shard) }}{{ else }}{{ $name }}{{ end -}}
+{{- end -}}

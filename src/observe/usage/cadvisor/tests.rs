@@ -91,15 +91,22 @@ async fn a_dead_server_is_an_error_and_no_pods_are_no_question() {
 }
 
 #[test]
-fn many_pods_are_asked_for_in_pieces_that_hold_each_pod_once() {
-    let pods: BTreeSet<PodId> = (0..2000).map(|i| id("shop", &format!("web-7d9c5bf4f-{i:05}"))).collect();
-    let lists = label_lists(&pods);
-    assert!(lists.len() > 1 && lists.iter().all(|l| l.len() < MAX_LIST + 200));
-    for pod in &pods {
-        assert_eq!(lists.iter().filter(|l| l.contains(&pod.name)).count(), 1);
-    }
-    for kind in Kind::ALL {
-        let query = kind.query(&lists[0], "60000ms");
-        crate::observe::prometheus::promql::parse(&query).expect(&query);
+fn the_more_pods_the_less_each_is_named_and_the_queries_stay_as_many() {
+    let pods = |namespaces: usize, each: usize| -> BTreeSet<PodId> {
+        let of =
+            |n: usize| (0..each).map(move |i| id(&format!("team-number-{n:04}"), &format!("web-7d9c5bf4f-{i:05}")));
+        (0..namespaces).flat_map(of).collect()
+    };
+    let few = labels(&pods(2, 100));
+    assert!(few.contains("web-7d9c5bf4f-00099") && few.contains("team-number-0001"), "{few}");
+    let many = labels(&pods(2, 2000));
+    assert!(many.contains("team-number-0001") && !many.contains("web-"), "{many}");
+    assert_eq!(labels(&pods(2000, 1)), matcher("container", "!~", "|POD"));
+    for text in [few, many] {
+        assert!(text.len() < 2 * MAX_LIST, "{}", text.len());
+        for kind in Kind::ALL {
+            let query = kind.query(&text, "60000ms");
+            crate::observe::prometheus::promql::parse(&query).expect(&query);
+        }
     }
 }

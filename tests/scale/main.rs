@@ -1,0 +1,46 @@
+//! What many policies cost: `arbiter run` as released, against an API server and a Prometheus that are played here, because
+//! real ones with 100,000 pods need more cores than what is measured. Both speak the protocols (lists in pages, watches,
+//! `/scale`, resizes, leases; instant queries) and play a cluster that changes: load goes up and down, pods come and go.
+//!
+//! `make scale` runs it and writes `simulations/results/scale.md`. `SCALE_SIZES=100,1000` and `SCALE_SECONDS=60` shorten it.
+//! Without `ARBITER_RESULTS` nothing is written.
+
+mod api;
+mod measure;
+mod objects;
+mod page;
+mod prometheus;
+mod world;
+
+use std::path::PathBuf;
+
+use measure::{Size, measure};
+
+/// Policies and pods of each.
+const SIZES: [Size; 6] = [
+    Size { policies: 100, pods: 10 },
+    Size { policies: 300, pods: 10 },
+    Size { policies: 1_000, pods: 10 },
+    Size { policies: 1_000, pods: 20 },
+    Size { policies: 3_000, pods: 10 },
+    Size { policies: 10_000, pods: 10 },
+];
+/// Seconds that are measured, after the first decisions: eight ticks.
+const SECONDS: u64 = 120;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cost_of_many_policies() {
+    let wanted: Option<Vec<usize>> = std::env::var("SCALE_SIZES").ok().map(|text| {
+        text.split(',').map(|n| n.trim().parse().expect("SCALE_SIZES: numbers of policies, like 100,1000")).collect()
+    });
+    let seconds = std::env::var("SCALE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
+    let mut rows = Vec::new();
+    for size in SIZES {
+        if wanted.as_ref().is_none_or(|wanted| wanted.contains(&size.policies)) {
+            rows.push(measure(size, seconds).await);
+        }
+    }
+    let folder = std::env::var_os("ARBITER_RESULTS").map(PathBuf::from);
+    page::write(&rows, folder.as_deref());
+    page::check(&rows);
+}
