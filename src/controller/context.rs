@@ -355,7 +355,8 @@ mod tests {
         let policy = |namespace: &str, name: &str| {
             let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name});
             let metadata = json!({"namespace": namespace, "name": name, "generation": 1});
-            let object = json!({"metadata": metadata, "spec": {"targetRef": target, "objective": {"utilization": {"cpu": 70}}}});
+            let object =
+                json!({"metadata": metadata, "spec": {"targetRef": target, "objective": {"utilization": {"cpu": 70}}}});
             Arc::new(super::super::policies::read(&serde_json::from_value(object).unwrap()).unwrap())
         };
         for (namespace, name) in [("a", "x"), ("shop", "api"), ("shop", "web"), ("shop-eu", "web"), ("z", "x")] {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     context::Context,
     orphans::Orphans,
-    policies,
+    policies, shutdown,
     tables::Tables,
     workload::{Wishes, Workload},
 };
@@ -162,6 +162,21 @@ impl Engine {
         self.refreshing.abort_all();
         self.writing.abort_all();
         self.keeping.abort_all();
+        if self.context.writer.leads() {
+            self.keep_now();
+        }
+    }
+
+    /// Writes down what is remembered of each policy, as far as that goes in the time that the end may take.
+    fn keep_now(&mut self) {
+        let ends = Instant::now() + shutdown::KEEP / 2;
+        for slot in self.slots.values_mut() {
+            if let Slot::Idle(workload) = slot
+                && Instant::now() < ends
+            {
+                workload.keep_now(&self.context);
+            }
+        }
     }
 
     fn claim_changed(&mut self, claim: &Claim, ticks: &mut tokio::time::Interval) {

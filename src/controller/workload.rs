@@ -298,6 +298,16 @@ impl Workload {
         }
     }
 
+    /// Writes down what is remembered, at the end.
+    pub fn keep_now(&mut self, context: &Context) {
+        let policy = self.compiled.as_ref().and_then(|(_, _, policy)| policy.clone().ok());
+        if let (Recalled::Done { next }, Some(policy)) = (&mut self.recalled, policy) {
+            let now = context.clock.now();
+            *next = now;
+            self.keep(context, &policy, now);
+        }
+    }
+
     /// Uid of the policy's object.
     fn uid(&self) -> &str {
         self.compiled.as_ref().map_or("", |(uid, _, _)| uid)

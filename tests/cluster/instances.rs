@@ -88,7 +88,7 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 #[tokio::test]
 async fn one_that_is_told_to_stop_hands_over_within_two_seconds() {
     let scene = Scene::new("handover", Profile::Auto).await;
-    scene.workload(Workload::default(), &EmulatorOptions { rate: CALM, ..Default::default() }).await;
+    let _emulator = scene.workload(Workload::default(), &EmulatorOptions { rate: CALM, ..Default::default() }).await;
     scene.usage_known(2).await;
     scene.policy(WEB, specs::replicas_only(&scene)).await;
     let mut instances =
@@ -178,7 +178,7 @@ async fn of_several_shards_one_decides_and_their_number_can_be_changed() {
 #[tokio::test]
 async fn what_is_remembered_outlives_the_instance_in_objects() {
     let scene = Scene::new("remembered", Profile::Auto).await;
-    scene.workload(Workload::default(), &EmulatorOptions { rate: CALM, ..Default::default() }).await;
+    let _emulator = scene.workload(Workload::default(), &EmulatorOptions { rate: CALM, ..Default::default() }).await;
     scene.usage_known(2).await;
     scene.policy(WEB, specs::replicas_only(&scene)).await;
     let mut first = scene.arbiter("one", &["--state-objects", "--tick=2s"]).await;

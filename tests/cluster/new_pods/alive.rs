@@ -196,11 +196,18 @@ async fn where_nothing_sizes_new_pods_they_are_resized_at_once_unscheduled_ones_
     eprintln!("new pods were resized {:.1} s after the scale-up", started.elapsed().as_secs_f64());
 
     // Pods that no node takes.
-    scene.deployment("lost", START).await;
-    let path = lab.path("apps/v1", "deployments/lost");
-    lab.patch(&path, &json!({"spec": {"template": {"spec": {"nodeSelector": {"type": "nowhere"}}}}}))
-        .await
-        .object("lost");
+    let requests = json!({"cpu": START.cpu, "memory": START.memory});
+    let pod = json!({
+        "nodeSelector": {"type": "nowhere"},
+        "containers": [{"name": CONTAINER, "image": "app", "resources": {"requests": requests}}],
+    });
+    let labels = json!({"app": "lost"});
+    let template = json!({"metadata": {"labels": labels}, "spec": pod});
+    scene.apply(
+        "e2e",
+        &json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "lost"},
+            "spec": {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}}),
+    );
     scene
         .policy("lost", {
             let mut spec = larger("Auto");
