@@ -24,7 +24,7 @@ test: lint test-plain test-web test-cluster ## Everything: lint, unit, golden, A
 lint: ## Format, clippy (each feature set), docs without warnings, one TLS provider
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- -D warnings
-	$(CARGO) clippy --quiet --test cluster --test recording -- -D warnings
+	$(CARGO) clippy --quiet --test cluster --test recording --test scale -- -D warnings
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- -D warnings
 	$(CARGO) clippy --quiet --lib --bins --no-default-features --features page -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps --document-private-items

@@ -43,8 +43,8 @@ pub(super) struct Args {
     /// Prometheus' history after a restart]
     #[arg(long, value_name = "DIR", env = "ARBITER_STATE_DIR")]
     state_dir: Option<std::path::PathBuf>,
-    /// Keep what is remembered in ConfigMaps of the lease's namespace instead, many policies in each, so that it outlives the
-    /// node too
+    /// Keep what is remembered in config maps of the lease's namespace instead, many policies in each, so that it outlives
+    /// the node too
     #[arg(long, conflicts_with = "state_dir", env = "ARBITER_STATE_OBJECTS")]
     state_objects: bool,
     /// Window that CPU usage is a mean over

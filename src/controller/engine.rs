@@ -96,9 +96,16 @@ pub struct Engine {
     said_unsynced: bool,
     /// Version of the policies that owners of targets were found for.
     owners_of: Option<u64>,
-    /// Direct sources, and targets that are remembered, are not those that policies name now.
-    sources_stale: bool,
-    targets_stale: bool,
+    stale: Stale,
+}
+
+/// What is no longer what policies name, and is brought up to date once for many of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stale {
+    /// Direct sources that are polled.
+    sources: bool,
+    /// Targets that are remembered.
+    targets: bool,
 }
 
 impl Engine {
@@ -113,8 +120,7 @@ impl Engine {
             last: BTreeMap::new(),
             due: Due::default(),
             owners_of: None,
-            sources_stale: false,
-            targets_stale: false,
+            stale: Stale::default(),
             running: JoinSet::new(),
             refreshing: JoinSet::new(),
             orphans: Orphans::default(),
@@ -326,7 +332,7 @@ impl Engine {
                 }
             }
         }
-        self.sources_stale |= done.wishes.sources_changed;
+        self.stale.sources |= done.wishes.sources_changed;
         if let Some(again) = done.wishes.again {
             self.due.add(key.clone(), again);
         }
@@ -371,8 +377,7 @@ impl Engine {
         self.context.metrics.forget(key);
         self.context.cluster.write().release_target(key);
         self.context.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).forget(key);
-        self.sources_stale = true;
-        self.targets_stale = true;
+        self.stale = Stale { sources: true, targets: true };
     }
 
     /// Finds out which policy owns which target, when policies have changed.
@@ -394,10 +399,11 @@ impl Engine {
         if self.pass.is_some() {
             return;
         }
-        if std::mem::take(&mut self.sources_stale) {
+        let stale = std::mem::take(&mut self.stale);
+        if stale.sources {
             self.context.sync_direct_sources();
         }
-        if std::mem::take(&mut self.targets_stale) {
+        if stale.targets {
             let policies = self.context.known.policies();
             let named: BTreeSet<_> = policies.iter().map(|p| (p.key.namespace.as_str(), &p.target)).collect();
             self.context.targets.retain(|namespace, target| named.contains(&(namespace, target)));

@@ -86,7 +86,7 @@ fn of(namespace: &str, count: u32) -> u32 {
     (0..count).max_by_key(|index| scramble(sum ^ scramble(u64::from(*index)))).unwrap_or_default()
 }
 
-/// Sums of similar names differ in few bits; this spreads them (the finalizer of SplitMix64; Steele, Lea and Flood 2014).
+/// Sums of similar names differ in few bits; this spreads them (the finalizer of `SplitMix64`; Steele, Lea and Flood 2014).
 const fn scramble(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

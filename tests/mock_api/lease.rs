@@ -174,7 +174,7 @@ async fn from_two_shards_to_three_nobody_leads_beside_the_old_ones() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(old.leads());
     let new = Instance::of(&store, "new", -3600, "1/3");
-    let short = Duration::from_secs(60);
+    let short = Duration::from_mins(1);
     pass_until(&old, &new, short, || store.holder("arbiter-1-of-3").is_some()).await;
     for _ in 0..60 {
         pass_until(&old, &new, short, || old.leads()).await;
@@ -198,7 +198,7 @@ async fn of_two_that_begin_at_once_the_one_with_more_shards_leads() {
     for _ in 0..20 {
         let store = Store::default();
         let (a, b) = (Instance::of(&store, "a", 0, "0/1"), Instance::of(&store, "b", 0, "0/4"));
-        pass_until(&a, &b, Duration::from_secs(60), || b.leads()).await;
+        pass_until(&a, &b, Duration::from_mins(1), || b.leads()).await;
         assert_eq!(store.holder("arbiter"), None);
     }
 }

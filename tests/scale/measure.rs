@@ -19,7 +19,7 @@ const TICK: f64 = 15.0;
 /// Pods that report something per second, and thousand pods.
 const STIRRED: f64 = 1.0;
 /// How long the first decisions may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// Clock ticks of the kernel in a second, in `/proc/PID/stat`.
 const CLOCK: f64 = 100.0;
 

@@ -45,13 +45,14 @@ pub(crate) fn pod(index: usize, number: u64, milli: u64, version: u64) -> Value 
         condition["status"] = "True".into();
         condition
     };
+    let conditions = ["PodScheduled", "Initialized", "ContainersReady", "Ready"].map(condition);
     let requests = json!({"cpu": format!("{milli}m"), "memory": "256Mi"});
     json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": metadata(index, &pod, &format!("uid-{pod}"), version, Some(("ReplicaSet", &rs, &format!("uid-{rs}")))),
         "spec": {"nodeName": format!("node-{:03}", index % 500), "containers": containers(milli), "restartPolicy": "Always",
             "serviceAccountName": "default", "terminationGracePeriodSeconds": 30},
         "status": {"phase": "Running", "qosClass": "Burstable", "startTime": CREATED, "podIP": "10.0.0.1",
-            "conditions": ["PodScheduled", "Initialized", "ContainersReady", "Ready"].map(condition),
+            "conditions": conditions,
             "containerStatuses": [{"name": "app", "ready": true, "started": true, "restartCount": 0, "image": app,
                 "state": {"running": {"startedAt": CREATED}}, "allocatedResources": requests,
                 "resources": {"requests": requests}}]}})

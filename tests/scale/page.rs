@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use arbiter::report::draw::{Axis, Hue, Join, Panel, Picture, Series};
+use arbiter::{
+    report::draw::{Axis, Hue, Join, Panel, Picture, Series},
+    units::maths,
+};
 
 use super::measure::Row;
 
@@ -38,16 +41,21 @@ fn table(rows: &[Row]) -> String {
     out
 }
 
+/// The decimal logarithm.
+fn tens_of(value: f64) -> f64 {
+    maths::ln(value) / maths::ln(10.0)
+}
+
 /// Cost over the number of policies, both on logarithmic scales: a line of slope one is linear.
 fn picture(rows: &[Row]) -> String {
     let tens = |from: i32, to: i32, word: fn(f64) -> String| Axis {
         low: f64::from(from),
         high: f64::from(to),
-        ticks: (from..=to).map(|ten| (f64::from(ten), word(10_f64.powi(ten)))).collect(),
+        ticks: (from..=to).map(|ten| (f64::from(ten), word(maths::pow(10.0, f64::from(ten))))).collect(),
     };
     let curve = |name: &str, hue: Hue, value: fn(&Row) -> f64| {
         let points = rows.iter().filter(|row| row.size.pods == 10);
-        let points = points.map(|row| ((row.size.policies as f64).log10(), value(row).max(1e-3).log10())).collect();
+        let points = points.map(|row| (tens_of(row.size.policies as f64), tens_of(value(row).max(1e-3)))).collect();
         Series { name: name.to_owned(), hue, join: Join::Line, points }
     };
     let panel = |name: &str, up: Axis, series: Series| Panel {

@@ -6,11 +6,10 @@ use std::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
 };
 
 use serde_json::Value;
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time::Instant};
 
 use super::objects;
 
@@ -107,7 +106,9 @@ impl World {
     /// Cores that the pods of a workload use, each.
     pub(crate) fn usage(&self, index: usize, workload: &Workload) -> f64 {
         let turn = self.began.elapsed().as_secs_f64() / PERIOD + index as f64 / self.policies as f64;
-        let load = LOAD_PER_POD * self.pods_at_first as f64 * (1.0 + SWING * (turn * std::f64::consts::TAU).sin());
+        // Up and down in straight lines.
+        let wave = 4.0 * (turn.fract() - 0.5).abs() - 1.0;
+        let load = LOAD_PER_POD * self.pods_at_first as f64 * (1.0 + SWING * wave);
         load / workload.pods.len().max(1) as f64
     }
 

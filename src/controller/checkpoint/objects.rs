@@ -348,7 +348,9 @@ mod tests {
         let (old, new) = (object("a", "2026-01-01T00:00:00Z"), object("b", "2026-01-01T00:10:00Z"));
         for order in [[old.clone(), new.clone()], [new, old]] {
             let read = shelf();
-            order.into_iter().for_each(|object| read.take(object));
+            for object in order {
+                read.take(object);
+            }
             assert!(read.get(&key(1)).unwrap().unwrap().1.ends_with(b"00:10:00Z\"}"));
         }
     }
@@ -375,7 +377,9 @@ mod tests {
             |object: &ConfigMap| object.binary_data.iter().flatten().map(|(_, bytes)| bytes.0.len()).sum::<usize>();
         assert!(objects.values().all(|object| held(object) < 2 * LARGE), "far from a megabyte");
         let next = shelf();
-        objects.into_values().for_each(|object| next.take(object));
+        for object in objects.into_values() {
+            next.take(object);
+        }
         assert!((0..600).all(|n| next.get(&key(n)).unwrap().unwrap().1 == noise(n, 4000)));
         // Most policies go.
         (3..600).for_each(|n| next.forget(&key(n)));
