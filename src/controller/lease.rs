@@ -6,7 +6,7 @@
 //! that was *sent* and confirmed, whatever happens to this task or to the network.
 //!
 //! Where policies are divided into shards, each shard has its own lease. A lease is not yet a claim while an instance that
-//! divides them otherwise may still write ([`family`]).
+//! divides them otherwise may still write (`family`).
 
 mod family;
 

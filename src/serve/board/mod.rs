@@ -67,7 +67,7 @@ impl Limits {
     /// when there are many ([`Limits::shared`]).
     pub const LIVE: Self =
         Self { fine: 240, coarse: 288, group: 20, decisions: 48, every_decision: false, snapshots: 240 };
-    /// What these limits become when so many policies share the room of [`WHOLE`] of them. What is shown of each is less
+    /// What these limits become when so many policies share the room of 80 of them. What is shown of each is less
     /// then, down to a few instants; decisions are not replayed where less than a stretch of snapshots is left.
     #[must_use]
     pub fn shared(self, policies: usize) -> Self {
