@@ -16,6 +16,9 @@ pub(super) fn check(query: &str) -> Result<(), String> {
     if query.chars().count() > MAX_QUERY {
         return Err(format!("has more than {MAX_QUERY} characters: move the expression into a recording rule"));
     }
+    if escapes_a_wide_character(query) {
+        return Err("has a backslash before a character that it cannot escape".to_owned());
+    }
     let expression = parser::parse(query).map_err(|error| refusal(query, &error))?;
     match expression.value_type() {
         ValueType::Vector | ValueType::Scalar => Ok(()),
@@ -24,6 +27,16 @@ pub(super) fn check(query: &str) -> Result<(), String> {
         }
         ValueType::String => Err("gives a text, not a number: write an instant query, for example sum(x)".to_owned()),
     }
+}
+
+/// The parser cuts a text behind a backslash and one byte: where that is no whole character, it panics.
+fn escapes_a_wide_character(query: &str) -> bool {
+    let mut escaped = false;
+    query.chars().any(|c| {
+        let wide = escaped && !c.is_ascii();
+        escaped = c == '\\' && !escaped;
+        wide
+    })
 }
 
 fn refusal(query: &str, error: &str) -> String {
