@@ -218,9 +218,11 @@ async fn an_argo_rollout_keeps_its_count_and_sizes_during_its_steps_and_grows() 
     .await;
     let ready = says(&scene, WEB, "Ready", "its Rollout is at step 2 of 2").await;
     assert!(ready.contains("paused: no shrink and no resize"), "{ready}");
-    let both = scene.object(ROLLOUTS, WEB)["status"]["readyReplicas"].as_u64();
-    let members = async || arbiter.replicas(&scene.namespace, WEB, "ready").await.map(u64::from);
-    await_that("canary and stable pods as members", 60, members, |ready| *ready == both).await;
+    let members = async || {
+        let both = scene.object(ROLLOUTS, WEB)["status"]["readyReplicas"].as_u64();
+        (arbiter.replicas(&scene.namespace, WEB, "ready").await.map(u64::from), both)
+    };
+    await_that("canary and stable pods as members", 60, members, |(seen, both)| both.is_some() && seen == both).await;
     let status = scene.status(WEB).await;
     assert_eq!(status["templateHash"], scene.object(ROLLOUTS, WEB)["status"]["currentPodHash"], "{status}");
 
