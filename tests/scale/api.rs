@@ -14,7 +14,6 @@ use axum::{
 };
 use futures::StreamExt;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use super::{objects, world::World};
 
@@ -26,11 +25,7 @@ const NODES: usize = 500;
 
 /// Serves until the test ends; answers the URL.
 pub(crate) async fn serve(world: Arc<World>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let router = Router::new().fallback(answer).with_state(world);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    format!("http://{address}")
+    super::serve(Router::new().fallback(answer).with_state(world)).await
 }
 
 async fn answer(

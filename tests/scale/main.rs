@@ -16,6 +16,14 @@ use std::path::PathBuf;
 
 use measure::{Size, measure};
 
+/// Serves until the test ends; answers the URL.
+async fn serve(router: axum::Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
 /// Policies and pods of each.
 const SIZES: [Size; 6] = [
     Size { policies: 100, pods: 10 },

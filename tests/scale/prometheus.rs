@@ -12,7 +12,6 @@ use axum::{
     http::{Uri, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
-use tokio::net::TcpListener;
 
 use super::{objects, world::World};
 
@@ -22,11 +21,7 @@ const MEMORY: f64 = 200e6;
 
 /// Serves until the test ends; answers the URL.
 pub(crate) async fn serve(world: Arc<World>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let router = Router::new().fallback(answer).with_state(world);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    format!("http://{address}")
+    super::serve(Router::new().fallback(answer).with_state(world)).await
 }
 
 async fn answer(State(world): State<Arc<World>>, uri: Uri, body: Bytes) -> Response {
