@@ -32,7 +32,7 @@ use tokio::{
 };
 
 use self::{
-    block::{Block, CLAIM_AND_WRITE, Course, LEASE, World},
+    block::{Block, CLAIM_AND_WRITE, Course, World},
     depose::{Fall, Pair, Way, failovers, reigns},
     plan::mix,
     plant::Loads,
@@ -50,6 +50,8 @@ const AT_ONCE: usize = 5;
 /// Pairs whose leaders are deposed side by side, and how often each is.
 const PAIRS: usize = 5;
 const FALLS: usize = 20;
+/// Times of their lease: about as short as `arbiter run` accepts beside its timeout of writes (3 s).
+const LEASE: [&str; 3] = ["--lease-duration=8s", "--lease-renew-deadline=4s", "--lease-retry=1200ms"];
 /// Of the pairs whose leader is killed under the default times of the lease.
 const KILLED_PAIRS: usize = 4;
 const DEATHS: usize = 3;
@@ -115,8 +117,8 @@ async fn histories() {
     let violations = tally.violations();
     assert!(violations.is_empty(), "{}\n{text}", violations.join("\n"));
     assert!(tally.faults() > histories as u64, "hardly a fault was injected:\n{text}");
-    // Five blocks have every site in their plan.
-    if blocks.len() >= 5 {
+    // Four blocks have every site in their plans; twice as many reach all of them in time.
+    if blocks.len() >= 8 {
         assert!(tally.spared().is_empty(), "never killed at (site, after its answer): {:?}\n{text}", tally.spared());
     }
 }
@@ -152,7 +154,13 @@ async fn play(ground: &mut Ground, wave: &[Block], tally: &mut Tally, seed: u64)
 }
 
 /// Deposes leaders of several pairs side by side; answers with the audit log of each pair and its falls.
-async fn depose(ground: &mut Ground, times: &[&str], pairs: usize, falls: usize, ways: &[Way]) -> Vec<([String; 2], Vec<Fall>)> {
+async fn depose(
+    ground: &mut Ground,
+    times: &[&str],
+    pairs: usize,
+    falls: usize,
+    ways: &[Way],
+) -> Vec<([String; 2], Vec<Fall>)> {
     let seed = number("FAULT_SEED").unwrap_or(1);
     let mut deposing = JoinSet::new();
     for nth in 0..pairs {

@@ -34,7 +34,7 @@ use super::{
 };
 
 /// Least time between two kills of one process: it must come to something in between.
-const KILLS_APART: Duration = Duration::from_secs(3);
+const KILLS_APART: Duration = Duration::from_millis(1_500);
 /// A process that was killed has read the answer that it was to read by then.
 const READ: Duration = Duration::from_millis(20);
 /// How long a request whose process is being killed is held.
@@ -111,10 +111,12 @@ impl Api {
     ) -> Self {
         let file = Kubeconfig::read_from(kubeconfig).expect("the kubeconfig");
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
-        let config = Config { default_retry: false, ..config.expect("the kubeconfig") };
+        let mut config = config.expect("the kubeconfig");
+        config.default_retry = false;
         let upstream = Client::try_from(config).expect("a client");
         let state = Mutex::new(State { armed, ..State::default() });
-        let shared = Shared { upstream, agent: agent.to_owned(), places, state, kills, cut_off: AtomicBool::new(false) };
+        let shared =
+            Shared { upstream, agent: agent.to_owned(), places, state, kills, cut_off: AtomicBool::new(false) };
         let shared = Arc::new(shared);
         let handle = Arc::clone(&shared);
         let server = Server::start(move |request| Arc::clone(&handle).handle(request)).await;
@@ -136,6 +138,13 @@ impl Api {
     /// What was seen so far.
     pub(super) fn seen(&self) -> Seen {
         self.shared.lock().seen.clone()
+    }
+
+    /// Writes to anything but the lease that took.
+    pub(super) fn written(&self) -> u64 {
+        let seen = self.seen();
+        let lease = [Site::LeaseCreate, Site::LeaseTake, Site::LeaseRenew, Site::LeaseRelease];
+        seen.sites.iter().filter(|(site, _)| !lease.contains(site)).map(|(_, times)| times).sum()
     }
 
     /// From now on a history gives its workload back, to an autoscaler with this largest count.
@@ -238,11 +247,11 @@ impl Shared {
         if answered {
             tokio::spawn(async move {
                 sleep(READ).await;
-                drop(kills.send(()));
+                kills.send(()).unwrap_or_default();
             });
             return Ok(whole(head, body));
         }
-        drop(kills.send(()));
+        kills.send(()).unwrap_or_default();
         sleep(DEATH).await;
         Err(Broken)
     }

@@ -1,12 +1,7 @@
 //! Two instances of arbiter and one lease: the leader is frozen, cut off from the lease, or killed, again and again, while
 //! somebody else keeps giving it something to write.
 
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use arbiter::observe::clock::{Clock as _, SystemClock};
 use jiff::Timestamp;
@@ -144,10 +139,20 @@ impl Pair {
         .await
     }
 
+    /// Waits until a new leader has written something.
+    async fn reigns(&self, leader: usize, before: u64) {
+        await_some("a write of the new leader", 60, || async {
+            let written = self.instances[leader].api.written();
+            if written > before { Ok(()) } else { Err(format!("{written} writes")) }
+        })
+        .await;
+    }
+
     /// Ends so many reigns, in these ways in turn.
     pub(super) async fn depose(&mut self, seed: u64, times: usize, ways: &[Way]) -> Vec<Fall> {
         let mut falls = Vec::new();
         let mut leader = self.leader(None).await;
+        self.reigns(leader, 0).await;
         for nth in 0..times {
             let way = ways[nth % ways.len()];
             sleep(Duration::from_millis(REIGN.0 + mix(seed, nth as u64) % REIGN.1)).await;
@@ -158,6 +163,7 @@ impl Pair {
                 Way::CutOff => instance.api.cut_off_from_lease(true),
                 Way::Killed => instance.process.kill(),
             }
+            let written = self.instances[1 - leader].api.written();
             let next = self.leader(Some(leader)).await;
             sleep(AFTER).await;
             let instance = &mut self.instances[leader];
@@ -168,6 +174,7 @@ impl Pair {
             }
             falls.push(Fall { way, at });
             leader = next;
+            self.reigns(leader, written).await;
         }
         falls
     }
@@ -217,7 +224,9 @@ pub(super) fn reigns(events: &[AuditEvent], agents: &[String; 2]) -> Reigns {
 pub(super) fn failovers(events: &[AuditEvent], agents: &[String; 2], falls: &[Fall]) -> Vec<f64> {
     let mut writes: Vec<&AuditEvent> = events
         .iter()
-        .filter(|event| event.writes() && event.resource != "leases" && agents.contains(&event.agent) && event.code < 300)
+        .filter(|event| {
+            event.writes() && event.resource != "leases" && agents.contains(&event.agent) && event.code < 300
+        })
         .collect();
     writes.sort_by_key(|event| event.received);
     let first = |fall: &Fall| {
@@ -242,8 +251,12 @@ fn a_write_of_the_deposed_is_found() {
         at: None,
     };
     let agents = ["a".to_owned(), "b".to_owned()];
-    let mut events =
-        vec![event(1, "a", "leases"), event(2, "a", "deployments/scale"), event(5, "b", "leases"), event(6, "b", "deployments/scale")];
+    let mut events = vec![
+        event(1, "a", "leases"),
+        event(2, "a", "deployments/scale"),
+        event(5, "b", "leases"),
+        event(6, "b", "deployments/scale"),
+    ];
     let good = reigns(&events, &agents);
     assert_eq!((good.changes, good.rightful, good.deposed.len()), (1, 2, 0));
     let fall = Fall { way: Way::Killed, at: Timestamp::from_second(3).expect("a time") };

@@ -12,30 +12,34 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::record::{Kind, Versions};
-use crate::{
-    specs::with,
-    support::{CONTAINER, WEB, Workload, template},
+use super::{
+    plan::mix,
+    record::{Kind, Versions},
 };
+use crate::support::{CONTAINER, WEB, Workload, template};
 
 /// Requests per second that need more than the most pods that a policy allows, and hardly any.
-pub(super) const BUSY: f64 = 100.0;
+const BUSY: f64 = 100.0;
 const CALM: f64 = 1.0;
 /// Largest count of the autoscaler that was there first: less than arbiter needs, so that giving back brings it inside.
-pub(super) const HPA_MOST: u64 = 2;
+pub(super) const HPA_MOST: u64 = 1;
 /// Most pods before and after the policy is edited.
 const MOST: [u32; 2] = [3, 4];
 /// CPU of each pod before and after the policy is edited.
 const CPU: [&str; 2] = ["160m", "180m"];
 
-/// When a person does what, after the start.
+/// When a person edits the policy at the earliest, after the start.
 pub(super) const EDIT: Duration = Duration::from_secs(25);
-/// From when to when a history's signal is lost.
-pub(super) const BLACKOUT: [Duration; 2] = [Duration::from_secs(28), Duration::from_secs(52)];
-/// The last thing that a person does.
-pub(super) const LAST: Duration = Duration::from_secs(56);
-/// The end of all faults.
-pub(super) const HEALED: Duration = Duration::from_secs(72);
+/// How long a person waits for what should be there by then; on a busy machine it may not be.
+pub(super) const PATIENCE: Duration = Duration::from_secs(40);
+/// From the edit to the loss of the signal, and how long that lasts.
+pub(super) const BEFORE_DARK: Duration = Duration::from_secs(4);
+pub(super) const DARK: Duration = Duration::from_secs(24);
+/// From the last thing that a person does to the end of all faults.
+pub(super) const FAULTY_END: Duration = Duration::from_secs(16);
+/// By how many milliseconds the last thing may come later: not all histories at once, so that a process can be killed at
+/// each of the writes that follow.
+const LATER: u64 = 10_000;
 
 /// What happens in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,15 +62,8 @@ pub(super) enum Variant {
 
 impl Variant {
     /// All of them.
-    pub(super) const ALL: [Self; 7] = [
-        Self::Owned,
-        Self::GivenBack,
-        Self::Deleted,
-        Self::Sized,
-        Self::SizedBack,
-        Self::Calmed,
-        Self::Evicted,
-    ];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Owned, Self::GivenBack, Self::Deleted, Self::Sized, Self::SizedBack, Self::Calmed, Self::Evicted];
 
     /// Whether an HPA was there first.
     pub(super) const fn has_rival(self) -> bool {
@@ -123,10 +120,42 @@ impl Variant {
         })
     }
 
-    /// What keeps one run of this from being compared with another in every detail: which pods stand where evictions came
-    /// to an end depends on when.
+    /// Whether it ends under full load.
+    const fn full(self) -> bool {
+        matches!(self, Self::Owned)
+    }
+
+    /// Whether the workload is its owners' again in the end: how far it had come by then is chance.
+    const fn given_back(self) -> bool {
+        matches!(self, Self::GivenBack | Self::Deleted | Self::SizedBack)
+    }
+
+    /// Whether the sizes of single pods are left out of the comparison of two runs: where evictions come to an end, and how
+    /// many pods had grown before the workload was given back, depends on when.
     const fn loose(self) -> bool {
-        matches!(self, Self::Evicted)
+        matches!(self, Self::Evicted | Self::SizedBack)
+    }
+}
+
+impl History {
+    /// How long after the signal is back the last step comes.
+    pub(super) fn later(&self) -> Duration {
+        Duration::from_millis(mix(self.seed, LATER) % LATER)
+    }
+
+    /// Whether arbiter has done all that there was to do, before or after the policy was edited.
+    pub(super) fn grown(&self, versions: &Versions, edited: bool) -> bool {
+        let which = usize::from(edited);
+        if self.variant == Variant::Evicted {
+            return true;
+        }
+        if self.variant.sizes() {
+            let large = format!("\"{}\"", CPU[which]);
+            let pods = versions.now(Kind::Pod);
+            return !versions.now(Kind::Table).is_empty() && pods.values().all(|pod| cpu(pod) == large);
+        }
+        let deployment = versions.now(Kind::Deployment).into_values().next();
+        deployment.is_some_and(|object| object["spec"]["replicas"] == MOST[which])
     }
 }
 
@@ -251,6 +280,11 @@ pub(super) fn conditions(policy: &Value) -> BTreeMap<String, String> {
     all.map(|c| (text(c, "type"), format!("{}/{}", text(c, "status"), text(c, "reason")))).collect()
 }
 
+/// CPU that a pod's container requests, as JSON.
+fn cpu(pod: &Value) -> String {
+    pod["spec"]["containers"][0]["resources"]["requests"]["cpu"].to_string()
+}
+
 /// What a history came to, without names and times.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Summary {
@@ -267,26 +301,48 @@ impl Summary {
         let deployment = versions.now(Kind::Deployment).into_values().next();
         let pods = versions.now(Kind::Pod);
         let alive = pods.values().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
-        let cpu = |pod: &&Value| pod["spec"]["containers"][0]["resources"]["requests"]["cpu"].to_string();
-        let mut sizes: Vec<String> = if variant.loose() { Vec::new() } else { alive.map(|pod| cpu(&pod)).collect() };
+        let mut sizes: Vec<String> = if variant.loose() { Vec::new() } else { alive.map(|pod| cpu(pod)).collect() };
         sizes.sort();
-        let rival = versions.now(Kind::Hpa).into_values().next().map_or(Value::Null, |hpa| {
-            json!({"spec": hpa["spec"], "displaced": hpa["metadata"]["annotations"][ANNOTATION].is_string()})
-        });
+        let rival = versions.now(Kind::Hpa).into_values().next().map_or(
+            Value::Null,
+            |hpa| json!({"spec": hpa["spec"], "displaced": hpa["metadata"]["annotations"][ANNOTATION].is_string()}),
+        );
         let policy = versions.now(Kind::Policy).into_values().next().map_or(Value::Null, |policy| {
             let mut conditions = conditions(policy);
-            if variant.loose() {
+            // What binds depends on what was measured of a load that hardly is one.
+            if !variant.full() {
                 conditions.remove("Limited");
             }
             json!({
                 "conditions": conditions, "finalizers": policy["metadata"]["finalizers"],
                 "seen": policy["status"]["observedGeneration"] == policy["metadata"]["generation"],
                 "displaced": policy["status"]["displaced"], "current": policy["status"]["replicas"]["current"],
-                "desired": policy["status"]["replicas"]["desired"],
+                "desired": if variant.given_back() { &Value::Null } else { &policy["status"]["replicas"]["desired"] },
             })
         });
         let count = deployment.and_then(|object| object["spec"]["replicas"].as_u64());
-        Self { count, sizes, rival, policy, tables: versions.now(Kind::Table).len() }
+        let tables = if variant == Variant::Evicted { 0 } else { versions.now(Kind::Table).len() };
+        Self { count, sizes, rival, policy, tables }
+    }
+
+    /// In what it differs from what is expected.
+    pub(super) fn difference(&self, expected: &Self) -> String {
+        let fields = |summary: &Self| {
+            let mut all = BTreeMap::from([
+                ("count".to_owned(), json!(summary.count)),
+                ("sizes".to_owned(), json!(summary.sizes)),
+                ("rival".to_owned(), summary.rival.clone()),
+                ("tables".to_owned(), json!(summary.tables)),
+            ]);
+            let policy = summary.policy.as_object().cloned().unwrap_or_default();
+            all.extend(policy.into_iter().map(|(key, value)| (format!("policy {key}"), value)));
+            all
+        };
+        let (now, expected) = (fields(self), fields(expected));
+        let keys: std::collections::BTreeSet<&String> = now.keys().chain(expected.keys()).collect();
+        let differ = keys.into_iter().filter(|key| now.get(*key) != expected.get(*key));
+        let text = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+        differ.map(|key| format!("{key} is {} and not {}; ", text(now.get(key)), text(expected.get(key)))).collect()
     }
 
     /// What of it a person would look for first; an undisturbed run must show it.
@@ -295,14 +351,16 @@ impl Summary {
         let in_control = condition("InControl").starts_with("True");
         let (most, displaced) = (Some(u64::from(MOST[1])), self.rival["displaced"] == true);
         let large = self.sizes == [format!("\"{}\"", CPU[1]), format!("\"{}\"", CPU[1])];
-        let seen = self.policy["seen"] == true && self.policy["current"].as_u64() == self.count;
+        let fresh = condition("SignalsFresh").starts_with("True");
+        let seen = self.policy["seen"] == true && self.policy["current"].as_u64() == self.count && fresh;
+        let free = self.policy["finalizers"].is_null();
         match variant {
             Variant::Owned => self.count == most && displaced && in_control && seen,
-            Variant::GivenBack => self.count == Some(HPA_MOST) && !displaced && !in_control && seen,
+            Variant::GivenBack => self.count == Some(HPA_MOST) && !displaced && !in_control && seen && free,
             Variant::Deleted => self.count == Some(HPA_MOST) && !displaced && self.policy.is_null(),
             Variant::Sized => large && self.tables == 1 && in_control && seen,
-            Variant::SizedBack => large && self.tables == 0 && seen,
-            Variant::Calmed => self.count == Some(1) && in_control && seen,
+            Variant::SizedBack => self.count == Some(2) && self.tables == 0 && !in_control && seen,
+            Variant::Calmed => self.count == Some(1) && self.policy["desired"] == 1 && in_control && seen,
             Variant::Evicted => self.count == Some(2) && in_control && seen,
         }
     }

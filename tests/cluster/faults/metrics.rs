@@ -35,7 +35,10 @@ impl Metrics {
     }
 }
 
-async fn handle((upstream, client, places): &(String, reqwest::Client, Arc<Places>), request: Request<Bytes>) -> Answer {
+async fn handle(
+    (upstream, client, places): &(String, reqwest::Client, Arc<Places>),
+    request: Request<Bytes>,
+) -> Answer {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let place = places.named_in(&format!("{path} {}", String::from_utf8_lossy(request.body())));
     let class = if place == SHARED { Class::Usage } else { Class::Signal };
@@ -60,7 +63,8 @@ async fn handle((upstream, client, places): &(String, reqwest::Client, Arc<Place
 /// An answer without the server; none: it is asked.
 async fn instead(fault: Option<Fault>) -> Option<Answer> {
     let Fault { kind, millis } = fault?;
-    let text = |code: u16, text: String| -> Response<Body> { whole(answer(code, "application/json"), Bytes::from(text)) };
+    let text =
+        |code: u16, text: String| -> Response<Body> { whole(answer(code, "application/json"), Bytes::from(text)) };
     match kind {
         Kind::Delay => {
             sleep(Duration::from_millis(millis)).await;

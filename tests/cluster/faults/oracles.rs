@@ -52,7 +52,8 @@ fn writes(versions: &Versions) -> Vec<(u64, String, u64, u64)> {
     let all = versions.of(Kind::Deployment);
     let changes = all.iter().zip(all.iter().skip(1)).filter_map(|(before, after)| {
         let (old, new) = (count(before.object.as_ref()?), count(after.object.as_ref()?));
-        (old != new).then(|| (after.at, manager(after.object.as_ref()?).unwrap_or_default().to_owned(), old, new))
+        let who = manager(after.object.as_ref()?).unwrap_or_default().to_owned();
+        (old != new).then_some((after.at, who, old, new))
     });
     changes.collect()
 }

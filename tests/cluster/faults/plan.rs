@@ -30,15 +30,15 @@ impl Class {
     pub(super) const ALL: [Self; 7] =
         [Self::Lease, Self::Write, Self::Get, Self::List, Self::Watch, Self::Signal, Self::Usage];
 
-    /// Of a hundred requests so many meet a fault. Lists and watches are few, so most of them do; the others are many,
-    /// and must get through often enough for a history to get anywhere.
+    /// Of a hundred requests so many meet a fault. Reads that make up one look are many, and must get
+    /// through often enough for a history to get anywhere.
     const fn percent(self) -> u64 {
         match self {
             Self::Lease => 10,
-            Self::Write => 25,
-            Self::Get => 8,
-            Self::List => 40,
-            Self::Watch => 70,
+            Self::Write => 20,
+            Self::Get => 5,
+            Self::List => 20,
+            Self::Watch => 40,
             Self::Signal | Self::Usage => 4,
         }
     }
@@ -50,10 +50,13 @@ impl Class {
             TooMany, Twice,
         };
         match self {
-            Self::Lease => &[Delay, LateAnswer, DropRequest, DropAnswer, Twice, Conflict, TooMany, Error, FailAfter, Half],
-            Self::Write => &[
-                Delay, LateAnswer, DropRequest, DropAnswer, Twice, Conflict, Gone, TooMany, Error, FailAfter, Half,
-            ],
+            Self::Lease => {
+                &[Delay, LateAnswer, DropRequest, DropAnswer, Twice, Conflict, TooMany, Error, FailAfter, Half]
+            }
+            // No 410: no API server answers a write with it.
+            Self::Write => {
+                &[Delay, LateAnswer, DropRequest, DropAnswer, Twice, Conflict, TooMany, Error, FailAfter, Half]
+            }
             Self::Get => &[Delay, LateAnswer, DropRequest, DropAnswer, Gone, TooMany, Error, Half],
             Self::List => &[Delay, LateAnswer, DropRequest, Gone, TooMany, Error, Half, Stale, Stale, Stale],
             Self::Watch => &[Cut, Cut, Half, Gone, TooMany, Error, Lag, Lag, Twice],

@@ -79,10 +79,7 @@ fn render(record: &Record, loads: &BTreeMap<String, f64>, used: &mut Used, now: 
     text(loads, &used.seconds).expect("writing to a string cannot fail")
 }
 
-fn text(
-    loads: &BTreeMap<String, f64>,
-    used: &BTreeMap<(String, String), f64>,
-) -> Result<String, std::fmt::Error> {
+fn text(loads: &BTreeMap<String, f64>, used: &BTreeMap<(String, String), f64>) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     writeln!(out, "# TYPE app_offered_rate gauge")?;
     for (namespace, rate) in loads {

@@ -132,7 +132,7 @@ impl Record {
     pub(super) fn look<T>(&self, namespace: &str, look: impl FnOnce(&Versions) -> T) -> T {
         let all = self.lock();
         let known = all.get(namespace).and_then(Option::as_ref);
-        known.map_or_else(|| look(&Versions::default()), look)
+        look(known.unwrap_or(&Versions::default()))
     }
 
     /// Takes one history out; what comes of it afterwards is not written down.

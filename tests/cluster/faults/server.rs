@@ -6,7 +6,10 @@ use axum::body::{Body, Bytes};
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, task::{JoinHandle, JoinSet}};
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+};
 
 /// Largest body that is taken. A list of all that a block of histories has is below 2 MB.
 const LARGEST: usize = 32 << 20;
@@ -87,4 +90,3 @@ pub(super) fn answer(code: u16, content_type: &str) -> Response<()> {
     let answer = Response::builder().status(code).header(http::header::CONTENT_TYPE, content_type);
     answer.body(()).expect("a status and a content type make an answer")
 }
-

@@ -145,12 +145,7 @@ impl Route {
         let namespaced = rest.len() > 2 && rest[0] == "namespaces";
         let namespace = namespaced.then(|| rest.drain(..2).nth(1).unwrap_or_default().to_owned());
         let part = |at: usize| rest.get(at).map(|text| (*text).to_owned());
-        Self {
-            namespace,
-            resource: part(0).unwrap_or_default(),
-            name: part(1),
-            sub: part(2).unwrap_or_default(),
-        }
+        Self { namespace, resource: part(0).unwrap_or_default(), name: part(1), sub: part(2).unwrap_or_default() }
     }
 }
 
@@ -248,5 +243,8 @@ fn paths_are_read() {
 fn a_write_that_nobody_knows_has_no_site() {
     let route = Route::of("/apis/apps/v1/namespaces/shop/deployments/web");
     assert_eq!(classify("PATCH", &route, &Value::Null, &Known::default()), None);
-    assert_eq!(classify("DELETE", &Route::of("/api/v1/namespaces/shop/pods/web-1"), &Value::Null, &Known::default()), None);
+    assert_eq!(
+        classify("DELETE", &Route::of("/api/v1/namespaces/shop/pods/web-1"), &Value::Null, &Known::default()),
+        None
+    );
 }

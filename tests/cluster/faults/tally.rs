@@ -5,7 +5,12 @@ use std::{
     fmt::Write as _,
 };
 
-use super::{api::Kill, block::Outcome, plan::{Class, Kind}, sites::Site};
+use super::{
+    api::Kill,
+    block::Outcome,
+    plan::{Class, Kind},
+    sites::Site,
+};
 
 /// Numbers over all blocks.
 #[derive(Debug, Default)]
@@ -72,7 +77,10 @@ impl Tally {
         writeln!(
             out,
             "{} histories in {} blocks (seed {seed}) in {seconds:.0} s, {} faults, {} processes started, **{violations} violations**.\n",
-            self.histories, self.blocks, self.faults(), self.starts
+            self.histories,
+            self.blocks,
+            self.faults(),
+            self.starts
         )?;
         if let Some((half, most)) = halfway(&self.converged) {
             writeln!(
@@ -93,7 +101,10 @@ impl Tally {
             }
             writeln!(out)?;
         }
-        writeln!(out, "\n| write site | writes that took | killed before its answer | killed after it |\n|---|---:|---:|---:|")?;
+        writeln!(
+            out,
+            "\n| write site | writes that took | killed before its answer | killed after it |\n|---|---:|---:|---:|"
+        )?;
         for site in Site::ALL {
             let times = self.sites.get(&site).copied().unwrap_or_default();
             let kills = |answered| self.kills.get(&(site, answered)).copied().unwrap_or_default();

@@ -161,8 +161,8 @@ impl Arbiter {
     /// Sends it a signal, for example `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status();
-        drop(sent.expect("kill(1) runs"));
+        // A process that has just ended is none to send it to.
+        Command::new("kill").args([&format!("-{name}"), &id]).status().map(|_| ()).expect("kill(1) runs");
     }
 
     /// Whether it has ended.

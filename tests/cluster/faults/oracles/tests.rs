@@ -22,9 +22,16 @@ fn with(object: Value, saved: &Saved) -> Value {
     object
 }
 
-fn down() -> Value {
+/// Stood down, with what it was according to the annotation.
+fn down_from(original: &Value) -> Value {
     let stamp = Stamp { policy: "web".into(), uid: "u".into(), born: 1, generation: 1 };
-    with(hpa(false), &Saved { down: true, ..Saved::new(stamp, rival(&hpa(true)).original()) })
+    let mut saved = Saved::new(stamp, rival(original).original());
+    saved.down = true;
+    with(hpa(false), &saved)
+}
+
+fn down() -> Value {
+    down_from(&hpa(true))
 }
 
 fn versions(all: &[(Kind, u64, Value)]) -> Versions {
@@ -40,9 +47,19 @@ fn versions(all: &[(Kind, u64, Value)]) -> Versions {
 fn two_owners_are_found() {
     use Kind::{Deployment, Hpa};
     let ours = deployment(3, OURS);
-    let good = versions(&[(Hpa, 1, hpa(true)), (Hpa, 4, down()), (Deployment, 2, deployment(1, "kubectl")), (Deployment, 5, ours.clone())]);
+    let good = versions(&[
+        (Hpa, 1, hpa(true)),
+        (Hpa, 4, down()),
+        (Deployment, 2, deployment(1, "kubectl")),
+        (Deployment, 5, ours.clone()),
+    ]);
     assert!(one_owner(&good).is_empty());
-    let early = versions(&[(Hpa, 1, hpa(true)), (Hpa, 9, down()), (Deployment, 2, deployment(1, "kubectl")), (Deployment, 5, ours.clone())]);
+    let early = versions(&[
+        (Hpa, 1, hpa(true)),
+        (Hpa, 9, down()),
+        (Deployment, 2, deployment(1, "kubectl")),
+        (Deployment, 5, ours.clone()),
+    ]);
     assert_eq!(one_owner(&early).len(), 1);
     let theirs = deployment(2, HPA_CONTROLLER);
     let both = versions(&[
@@ -57,10 +74,12 @@ fn two_owners_are_found() {
 
 #[test]
 fn a_lost_original_is_found() {
-    assert!(originals(&versions(&[(Kind::Hpa, 1, hpa(true)), (Kind::Hpa, 2, down()), (Kind::Hpa, 3, hpa(true))])).is_empty());
+    assert!(
+        originals(&versions(&[(Kind::Hpa, 1, hpa(true)), (Kind::Hpa, 2, down()), (Kind::Hpa, 3, hpa(true))]))
+            .is_empty()
+    );
     assert_eq!(originals(&versions(&[(Kind::Hpa, 1, hpa(true)), (Kind::Hpa, 2, hpa(false))])).len(), 1);
-    let stamp = Stamp { policy: "web".into(), uid: "u".into(), born: 1, generation: 1 };
-    let wrong = with(hpa(false), &Saved { down: true, ..Saved::new(stamp, rival(&hpa(false)).original()) });
+    let wrong = down_from(&hpa(false));
     assert_eq!(originals(&versions(&[(Kind::Hpa, 1, hpa(true)), (Kind::Hpa, 2, wrong)])).len(), 1);
 }
 
