@@ -64,6 +64,14 @@ live: ## HPA, VPA and KEDA, then arbiter, then they again on one workload under 
 scale: ## What 100 to 10,000 policies cost (a quarter of an hour), into simulations/results/scale.md
 	tests/scale/run
 
+HISTORIES ?= 10000
+SEED ?= 1
+
+.PHONY: faults
+faults: ## Seeded faults between real parts (HISTORIES=10000 SEED=1, hours): histories, depositions, failovers, into simulations/results/faults.md
+	tests/cluster/build
+	tests/cluster/fault-histories $(HISTORIES) $(SEED)
+
 TRACES ?= simulations/traces
 
 .PHONY: results

@@ -247,7 +247,8 @@ fn note_displaced(status: &mut ScalingPolicyStatus, ownership: Ownership<'_>) {
 fn in_control(status: &mut ScalingPolicyStatus, view: Decided<'_>, generation: Option<i64>, now: Timestamp) {
     let ownership = view.ownership;
     let said_before = conditions::find(&status.conditions, ConditionType::InControl).is_some();
-    if !ownership.known && ownership.obstacle.is_none() && said_before {
+    // Of another mode's claims none stands: what Auto owned, Recommend has perhaps given back.
+    if !ownership.known && ownership.obstacle.is_none() && said_before && view.policy.mode == Mode::Auto {
         return;
     }
     let mut say = |holds, reason: &str, message: &str| {

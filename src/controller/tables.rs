@@ -124,6 +124,8 @@ impl Tables {
             }
             Ok(None) => (false, UNSERVED),
             Err((reason, why)) => {
+                // What fails for want of a right or a definition does so for a while; what fails otherwise passes.
+                let next = if reason == "Failed" { APART } else { FORBIDDEN };
                 // Before any policy is in mode Auto nothing is missed.
                 if context.known.sizes.wants_any() {
                     tracing::warn!("{why}; new pods are resized after they are created.");
@@ -132,7 +134,7 @@ impl Tables {
                 }
                 problem = (reason == "Forbidden").then_some((reason, why));
                 // Rows that were written before stay known: they can still be taken back.
-                (self.readable, FORBIDDEN)
+                (self.readable, next)
             }
         };
         context.known.sizes.set_problem(EVERYWHERE, problem);

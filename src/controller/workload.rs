@@ -208,7 +208,9 @@ impl Workload {
             context.metrics.count_write(WriteKind::Takeover.label(), "ok");
             tracing::info!(policy = %self.key, "{done}.");
         }
-        let news = custody.obstacle.as_ref().filter(|obstacle| self.custody.obstacle.as_ref() != Some(*obstacle));
+        // A write that failed is logged where it is counted.
+        let news = custody.obstacle.as_ref().filter(|_| custody.error.is_none());
+        let news = news.filter(|obstacle| self.custody.obstacle.as_ref() != Some(*obstacle));
         if let Some((reason, message)) = news {
             tracing::warn!(policy = %self.key, reason, "{message}.");
         }

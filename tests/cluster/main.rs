@@ -16,6 +16,7 @@ mod crd;
 mod dashboards;
 mod deploy;
 mod emulator_works;
+mod faults;
 mod instances;
 mod live;
 mod load;

@@ -181,6 +181,9 @@ fn ownership_that_is_not_known_changes_nothing_that_was_said() {
     let again = say(&owned, unknown);
     assert_eq!(holds(&again, ConditionType::InControl), ("True", "InControl"));
     assert_eq!(again.displaced, displaced);
+    let recommend = self::policy(Mode::Recommend);
+    let view = View::Decided(decided(&recommend, &snapshot, &decision, unknown));
+    assert_eq!(holds(&next(&owned, view, Some(2), at(0)), ConditionType::InControl), ("Unknown", "RecommendOnly"));
 }
 
 #[test]

@@ -190,6 +190,18 @@ impl Arbiter {
         self.process.log()
     }
 
+    /// Sends it a signal, for example `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        // A process that has just ended is none to send it to.
+        Command::new("kill").args([&format!("-{name}"), &id]).status().map(|_| ()).expect("kill(1) runs");
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn ended(&mut self) -> bool {
+        self.process.check().is_err()
+    }
+
     /// Memory in use, in bytes, as the kernel counts it.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("/proc");
