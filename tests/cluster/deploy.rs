@@ -76,9 +76,7 @@ async fn the_auto_profile_adds_scale_resize_eviction_and_takeover_alone() {
         "update deployments/scale",
         "patch deployments/scale",
         "update statefulsets/scale",
-        "patch statefulsets/scale",
         "update replicasets/scale",
-        "patch replicasets/scale",
         "update horizontalpodautoscalers/",
         "update verticalpodautoscalers/",
         "update scaledobjects/",
@@ -88,7 +86,7 @@ async fn the_auto_profile_adds_scale_resize_eviction_and_takeover_alone() {
 }
 
 /// What the chart renders, with the release's name and namespace that the kustomization has.
-fn charted(cluster: &Cluster, profile: &str, more: &[&str]) -> Vec<Value> {
+pub(crate) fn charted(cluster: &Cluster, profile: &str, more: &[&str]) -> Vec<Value> {
     let mut helm = cluster.program("helm");
     helm.args(["template", "arbiter"]).arg(root().join("deploy/helm/arbiter"));
     helm.args(["--namespace=arbiter-system", "--include-crds", "--kube-version=1.35.0"])
