@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     deploy::charted,
-    support::{Account, Arbiter, Cluster, Lab, Profile, Right, await_some, await_that, cluster, rendered, right},
+    support::{Account, Arbiter, Cluster, Lab, Right, await_some, await_that, cluster, rendered, right},
     targets,
 };
 
@@ -166,5 +166,5 @@ async fn the_observe_profile_is_refused_nothing() {
     let asked = account.asked();
     assert!(asked.iter().any(|(right, _)| right.resource == "scalingpolicies/status"), "{asked:?}");
     let refused: BTreeSet<&Right> = asked.iter().filter(|(_, allowed)| !allowed).map(|(right, _)| right).collect();
-    assert!(refused.is_empty(), "asks for what {} does not grant: {refused:?}", Profile::Observe.namespace());
+    assert!(refused.is_empty(), "asks for what the profile does not grant: {refused:?}");
 }
