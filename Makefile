@@ -88,6 +88,5 @@ crds: ## Regenerate what is generated: CRDs, admission policies and the referenc
 	$(CARGO) run --quiet --no-default-features -- crds --docs > docs/reference/scalingpolicy.md
 
 .PHONY: deny
-deny: ## Licences, bans and sources of the dependencies (installs cargo-deny)
-	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
-	$(CARGO) deny check bans licenses sources
+deny: ## Bans, licences and sources of the dependencies, and known vulnerabilities where the database can be had (builds cargo-deny once)
+	tests/supply-chain
