@@ -90,3 +90,8 @@ crds: ## Regenerate what is generated: CRDs, admission policies and the referenc
 .PHONY: deny
 deny: ## Bans, licences and sources of the dependencies, and known vulnerabilities where the database can be had (builds cargo-deny once)
 	tests/supply-chain
+
+.PHONY: image
+image: ## The container image without a container engine: target/image (OCI layout), its bill of materials beside it, checked
+	deploy/image/build
+	tests/image
