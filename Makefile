@@ -100,6 +100,10 @@ crds: ## Regenerate what is generated: CRDs, admission policies and the referenc
 	$(CARGO) run --quiet --no-default-features -- crds --docs > docs/reference/scalingpolicy.md
 
 .PHONY: deny
-deny: ## Licences, bans and sources of the dependencies (installs cargo-deny)
-	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
-	$(CARGO) deny check bans licenses sources
+deny: ## Bans, licences and sources of the dependencies, and known vulnerabilities where the database can be had (builds cargo-deny once)
+	tests/supply-chain
+
+.PHONY: image
+image: ## The container image without a container engine: target/image (OCI layout), its bill of materials beside it, checked
+	deploy/image/build
+	tests/image

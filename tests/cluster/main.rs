@@ -28,6 +28,7 @@ mod peers;
 mod queue;
 mod resize;
 mod restraint;
+mod rights;
 mod signals;
 mod signals_lost;
 mod specs;

@@ -46,6 +46,9 @@ impl MetricsApi {
             .map_err(|e| e.to_string())?;
         match tokio::time::timeout(TIMEOUT, self.client.request::<PodMetricsList>(request)).await {
             Ok(Ok(list)) => Ok(list.items),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
+                Err("grant the verb list on pods.metrics.k8s.io to the controller".to_owned())
+            }
             Ok(Err(kube::Error::Api(status))) => Err(format!("HTTP {}: {}", status.code, shorten(&status.message))),
             Ok(Err(error)) => Err(root_cause(&error)),
             Err(_elapsed) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),

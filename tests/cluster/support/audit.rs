@@ -5,7 +5,10 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::cluster::Cluster;
+use super::{
+    account::{Right, right},
+    cluster::Cluster,
+};
 
 /// One request that the API server answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,12 +81,28 @@ impl AuditTail {
     }
 }
 
+/// The rights that a user's requests took, each with whether it had them. Requests for no resource, such as the list of
+/// what is served, need none of a role's.
+pub(super) fn asked(cluster: &Cluster, user: &str) -> Vec<(Right, bool)> {
+    let asked = |e: &Value| {
+        let AuditEvent { resource, verb, .. } = event(e);
+        let group = e["objectRef"]["apiGroup"].as_str().unwrap_or_default();
+        (right(group, &resource, &verb), e["annotations"]["authorization.k8s.io/decision"] == "allow")
+    };
+    let theirs = |e: &Value| e["user"]["username"] == user && e["objectRef"]["resource"].is_string();
+    raw(cluster, theirs).iter().map(asked).collect()
+}
+
 fn events(cluster: &Cluster, is_wanted: impl Fn(&Value) -> bool) -> Vec<AuditEvent> {
+    raw(cluster, |e| is_wanted(e) && e["stage"] == "ResponseComplete").iter().map(event).collect()
+}
+
+fn raw(cluster: &Cluster, is_wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
     let text = std::fs::read_to_string(cluster.get("AUDIT_LOG")).expect("the audit log");
     // The last line may be half written.
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let events = whole.lines().map(|line| serde_json::from_str::<Value>(line).expect("an audit event"));
-    events.filter(|e| is_wanted(e) && e["stage"] == "ResponseComplete").map(|e| event(&e)).collect()
+    events.filter(is_wanted).collect()
 }
 
 fn event(event: &Value) -> AuditEvent {

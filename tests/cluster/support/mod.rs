@@ -1,5 +1,6 @@
 //! What the end-to-end tests stand on: the cluster, a scene for each test, and the processes in it.
 
+mod account;
 mod audit;
 mod cluster;
 mod emulator;
@@ -17,6 +18,7 @@ mod scene;
 mod wait;
 mod webhook;
 
+pub(crate) use account::{ACCOUNTS, Account, Right, right};
 pub(crate) use audit::{AuditEvent, AuditTail, audit_of_namespace};
 pub(crate) use cluster::{Cluster, cluster, root, run};
 pub(crate) use emulator::{Emulator, EmulatorOptions};
