@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
+use arbiter::decide::Snapshot;
 use tokio::time::Instant;
 
-use super::wait::await_some;
+use super::{cluster::run, wait::await_some};
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
@@ -98,14 +99,20 @@ impl Drop for Process {
 pub(crate) struct Arbiter {
     process: Process,
     base: String,
+    page: String,
 }
 
 impl Arbiter {
-    /// Starts the built binary with these arguments; its metrics and health are at `listen`.
-    pub(crate) fn start(kubeconfig: &Path, listen: &str, args: &[String], log: &Path) -> Self {
+    /// Starts the built binary with these arguments; its metrics and health are at `listen`, its page and its API at `page`.
+    pub(crate) fn start(kubeconfig: &Path, (listen, page): (&str, &str), args: &[String], log: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_arbiter"));
-        command.env("KUBECONFIG", kubeconfig).arg("run").args(args);
-        Self { process: Process::start(&command, log), base: format!("http://{listen}") }
+        command.env("KUBECONFIG", kubeconfig).arg("run");
+        command.arg(format!("--listen={listen}")).arg(format!("--page-listen={page}")).args(args);
+        Self {
+            process: Process::start(&command, log),
+            base: format!("http://{listen}"),
+            page: format!("http://{page}"),
+        }
     }
 
     /// Where its metrics are.
@@ -166,6 +173,21 @@ impl Arbiter {
         let value: f64 = text.lines().find(series)?.rsplit(' ').next()?.parse().ok()?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of a test's pods")]
         Some(value as u32)
+    }
+
+    /// What it has seen of a policy's workload, tick by tick, as its replay has it.
+    pub(crate) async fn snapshots(&self, namespace: &str, policy: &str) -> Vec<Snapshot> {
+        let url = format!("{}/api/v1/policies/{namespace}/{policy}/replay", self.page);
+        let text = get(&url).await.expect("a replay");
+        let lines = text.lines().skip(1); // the first is the header
+        lines.map(|line| serde_json::from_str(line).expect("a snapshot")).collect()
+    }
+
+    /// What `arbiter explain` prints about a policy.
+    pub(crate) fn explain(&self, namespace: &str, policy: &str) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arbiter"));
+        command.args(["explain", "--server", &self.page, "--namespace", namespace, policy]);
+        run(&mut command, None).expect("an explanation")
     }
 
     /// Ticks so far.

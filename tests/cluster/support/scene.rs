@@ -111,20 +111,18 @@ impl Scene {
 
     /// Starts an instance of arbiter and does not wait for it.
     pub(crate) fn arbiter_unready(&self, identity: &str, extra: &[&str]) -> Arbiter {
-        let listen = format!("127.0.0.1:{}", free_port());
+        let (listen, page) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
         let mut args = vec![
-            format!("--listen={listen}"),
             format!("--namespace={}", self.namespace),
             format!("--lease-namespace={}", self.profile.namespace()),
             format!("--lease-name={}", self.namespace),
             format!("--identity={identity}"),
             format!("--prometheus={}", self.prometheus.url()),
-            format!("--page-listen=127.0.0.1:{}", free_port()),
             format!("--usage-window={USAGE_WINDOW}"),
             "--log=info,arbiter=debug".to_owned(),
         ];
         args.extend(extra.iter().map(|&a| a.to_owned()));
-        Arbiter::start(&self.kubeconfig, &listen, &args, &self.log(identity))
+        Arbiter::start(&self.kubeconfig, (&listen, &page), &args, &self.log(identity))
     }
 
     /// Creates a workload without an emulator.
