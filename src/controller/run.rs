@@ -37,6 +37,7 @@ use crate::{
         prometheus::{Prometheus, PrometheusConfig},
         root_cause, shorten,
         signals::{HubConfig, SignalHub},
+        tenancy::{Doors, Tenancy},
         usage::{Cadvisor, MetricsApi, UsageSource},
     },
     serve::{Board, Limits, health, loopback_only, metrics::Metrics, router},
@@ -65,6 +66,8 @@ pub struct Config {
     pub namespaces: Vec<String>,
     /// The metrics server; none: usage from metrics.k8s.io, no query signals.
     pub prometheus: Option<PrometheusConfig>,
+    /// What policies may look at.
+    pub tenancy: Tenancy,
     /// Where what is remembered of each workload is kept; none: in memory alone.
     pub state_dir: Option<PathBuf>,
     /// Window that usage is a mean over.
@@ -160,7 +163,8 @@ fn context(
         Some(prometheus) => Box::new(Cadvisor::new(Arc::clone(prometheus), config.usage_window)),
         None => Box::new(MetricsApi::new(client.clone())),
     };
-    let hub = HubConfig { poll_interval: config.poll_interval, ..HubConfig::new(prometheus) };
+    let doors = Doors::new(client.clone(), watches.cluster.clone(), config.tenancy.clone());
+    let hub = HubConfig { poll_interval: config.poll_interval, doors: Some(doors), ..HubConfig::new(prometheus) };
     let backfill = match &config.prometheus {
         Some(live) => {
             let config = PrometheusConfig { timeout: backfill::QUERY_TIMEOUT, concurrency: 1, ..live.clone() };
@@ -179,6 +183,7 @@ fn context(
         client: client.clone(),
         turnstile: Turnstile::default(),
         targets: Targets::new(client.clone()),
+        tenancy: config.tenancy.clone(),
         hub: SignalHub::new(hub, Arc::clone(&clock))?,
         usage_source,
         backfill,
