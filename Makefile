@@ -90,6 +90,10 @@ judge: ## What the decision model must reach, measured (TRACES=…; SEEDS=1 HALF
 bench: ## Time of one decision
 	$(CARGO) bench --bench decide
 
+.PHONY: fuzz
+fuzz: ## Fuzz everything that reads other people's bytes, FUZZ_SECONDS (60) each, into simulations/results/fuzz.md
+	fuzz/run
+
 .PHONY: crds
 crds: ## Regenerate what is generated: CRDs, admission policies and the reference tables
 	mkdir -p deploy/helm/arbiter/crds deploy/helm/arbiter/files docs/reference

@@ -24,6 +24,7 @@ use crate::{
         clock::Clock,
         kubernetes::{Cluster, Targets, Watches},
         signals::{ReadContext, Readings, SignalHub},
+        tenancy::Tenancy,
         usage::{PodId, UsageSource, UsageTable},
     },
     policy::{Mode, Policy, PolicyKey},
@@ -62,6 +63,8 @@ pub struct Context {
     pub client: Client,
     /// Reader of targets.
     pub targets: Targets,
+    /// What policies may look at.
+    pub tenancy: Tenancy,
     /// Reader of signals.
     pub hub: SignalHub,
     /// Reader of usage.

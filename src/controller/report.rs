@@ -119,7 +119,10 @@ impl Reporter {
 
     fn count(&self, context: &Context, kind: WriteKind, error: Option<&WriteError>) {
         context.metrics.count_write(kind.label(), error.map_or("ok", WriteError::category));
-        if let Some(error) = error {
+        if let Some(error @ WriteError::Dropped { .. }) = error {
+            // It is said at a later tick, and ten thousand of these are no ten thousand problems.
+            tracing::debug!(policy = %self.key, "{error}.");
+        } else if let Some(error) = error {
             tracing::warn!(policy = %self.key, category = error.category(), "{error}.");
         }
     }

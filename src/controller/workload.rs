@@ -143,7 +143,7 @@ impl Workload {
         object: &PolicyObject,
         wishes: &mut Wishes,
     ) -> Result<(), NotReady> {
-        let compiled = self.compile(object);
+        let compiled = self.compile(context, object);
         let outranked = policies::target_of(object).and_then(|target| {
             let owners = context.known.owners();
             let owner = owners.get(&target).filter(|owner| **owner != self.key)?;
@@ -316,7 +316,7 @@ impl Workload {
     }
 
     /// The compiled policy; what was remembered of another target or another object of this name is forgotten.
-    fn compile(&mut self, object: &PolicyObject) -> Result<Arc<Policy>, NotReady> {
+    fn compile(&mut self, context: &Context, object: &PolicyObject) -> Result<Arc<Policy>, NotReady> {
         let uid = object.metadata.uid.clone().unwrap_or_default();
         let generation = object.metadata.generation;
         if let Some((known_uid, known_generation, outcome)) = &self.compiled
@@ -325,7 +325,7 @@ impl Workload {
         {
             return outcome.clone();
         }
-        let outcome = policies::read(object).map(Arc::new);
+        let outcome = policies::read(object, &context.tenancy).map(Arc::new);
         let before = self.compiled.take().and_then(|(_, _, outcome)| outcome.ok());
         if let (Some(before), Ok(now)) = (before, &outcome)
             && before.target != now.target

@@ -6,7 +6,7 @@
 //!
 //! Invariant: what is not a well-formed, successful answer is an error; nothing is logged.
 
-mod answer;
+pub(crate) mod answer;
 pub mod history;
 pub mod promql;
 pub mod range;

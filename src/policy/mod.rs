@@ -16,9 +16,11 @@ mod schedule;
 mod shard;
 mod tuning;
 
+#[cfg(feature = "controller")]
+pub(crate) use compile::parse_promql;
 pub(crate) use compile::wakes;
 pub use compile::{compile, parse_duration};
-pub use problem::{Problem, ProblemKind};
+pub use problem::{Problem, ProblemKind, in_one_line};
 pub use schedule::{Schedule, time_between};
 pub use shard::Shard;
 pub use tuning::Tuning;

@@ -6,8 +6,8 @@
 //! Invariant: decoding never fails on content. A quantity that cannot be read is absent, a policy's spec is kept as
 //! it came, and one odd object never stalls the watch of the others.
 
+mod address;
 mod bounds;
-
 mod room;
 
 use std::{borrow::Cow, collections::BTreeMap};
@@ -28,7 +28,10 @@ use crate::{
     units::Quantity,
 };
 
+pub use address::Address;
 pub use bounds::{Bounds, PerResource};
+
+use address::ContainerPort;
 
 /// A list of resources as the API writes it; a number instead of a text is read as well.
 type ResourceList = BTreeMap<String, Value>;
@@ -127,6 +130,7 @@ impl PolicyObject {
 #[serde(rename_all = "camelCase", default)]
 struct PodSpec {
     node_name: Option<String>,
+    host_network: bool,
     containers: Vec<Container>,
     init_containers: Vec<Container>,
     os: Option<Os>,
@@ -143,6 +147,7 @@ struct Os {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Container {
     name: String,
+    ports: Vec<ContainerPort>,
     resources: Requirements,
     resize_policy: Vec<ResizePolicy>,
     pub(super) restart_policy: Option<String>,
@@ -167,6 +172,10 @@ pub(super) struct Requirements {
 struct PodStatus {
     phase: String,
     qos_class: Option<String>,
+    #[serde(rename = "podIP")]
+    pod_ip: String,
+    #[serde(rename = "hostIP")]
+    host_ip: String,
     conditions: Vec<PodCondition>,
     container_statuses: Vec<ContainerStatus>,
     init_container_statuses: Vec<ContainerStatus>,
@@ -268,6 +277,10 @@ pub struct PodFacts {
     pub finished: bool,
     /// Node that it is bound to.
     pub node: Option<String>,
+    /// Where it is reached.
+    pub address: Address,
+    /// Ports of its containers that have names.
+    pub ports: Vec<(String, u16)>,
     /// Since when it is ready.
     pub ready_since: Option<Timestamp>,
     /// Whether the scheduler found no node.
@@ -429,6 +442,8 @@ impl PodObject {
             deleting: metadata.deletion_timestamp.is_some(),
             finished: matches!(status.phase.as_str(), "Succeeded" | "Failed"),
             node: spec.node_name.filter(|n| !n.is_empty()),
+            address: Address::of(spec.host_network, &status.pod_ip, &status.host_ip),
+            ports: address::named(spec.containers.iter().flat_map(|c| &c.ports)),
             ready_since: is_true("Ready").and_then(|c| c.last_transition_time),
             unschedulable: condition("PodScheduled")
                 .is_some_and(|c| c.status == "False" && c.reason.as_deref() == Some("Unschedulable")),

@@ -63,7 +63,7 @@ impl Series {
 }
 
 /// A body that is the API's.
-pub(super) enum Decoded {
+pub(crate) enum Decoded {
     /// `status: success`.
     Success(Answer),
     /// The query is at fault.
@@ -73,7 +73,7 @@ pub(super) enum Decoded {
 }
 
 /// Decodes a body; the error is half a sentence that does not repeat the body.
-pub(super) fn decode(body: &[u8]) -> Result<Decoded, String> {
+pub(crate) fn decode(body: &[u8]) -> Result<Decoded, String> {
     let envelope: Envelope<Data> = envelope(body)?;
     let (data, warnings) = match envelope.open() {
         Ok(opened) => opened,
@@ -96,7 +96,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Decoded, String> {
 
 /// What the API wraps every answer in, with data of one endpoint.
 #[derive(Deserialize)]
-pub(super) struct Envelope<D> {
+pub(crate) struct Envelope<D> {
     status: String,
     data: Option<D>,
     #[serde(rename = "errorType")]
@@ -107,20 +107,20 @@ pub(super) struct Envelope<D> {
 }
 
 /// Who is at fault when an envelope holds an error, and what it says.
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Query(String),
     Server(String),
 }
 
 /// Reads an envelope; the error is half a sentence that does not repeat the body.
-pub(super) fn envelope<D: DeserializeOwned>(body: &[u8]) -> Result<Envelope<D>, String> {
+pub(crate) fn envelope<D: DeserializeOwned>(body: &[u8]) -> Result<Envelope<D>, String> {
     serde_json::from_slice(body)
         .map_err(|e| format!("it is not the query API's JSON, line {} column {}", e.line(), e.column()))
 }
 
 impl<D> Envelope<D> {
     /// The data and what the server warns about.
-    pub(super) fn open(self) -> Result<(Option<D>, Vec<String>), Fault> {
+    pub(crate) fn open(self) -> Result<(Option<D>, Vec<String>), Fault> {
         if self.status == "error" {
             let message = shorten(&self.error.unwrap_or_default());
             return Err(match self.error_type.as_deref() {

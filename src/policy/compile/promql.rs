@@ -1,9 +1,24 @@
 //! PromQL, checked without a server.
 
-use promql_parser::parser::{self, value::ValueType};
+use promql_parser::parser::{self, Expr, value::ValueType};
 
 /// Longest query, in characters; the schema has the same bound.
 const MAX_QUERY: usize = 4096;
+
+/// Most regular expressions in a query. Each is compiled by the parser, and a short one may unroll to a machine of
+/// megabytes, which takes milliseconds.
+const MAX_PATTERNS: usize = 16;
+
+/// Parses a query: the only way to the library's parser, which is kept from what it cannot take.
+///
+/// # Errors
+/// The parser's words.
+pub fn parse(query: &str) -> Result<Expr, String> {
+    if escapes_a_wide_character(query) {
+        return Err("a backslash stands before a character that it cannot escape".to_owned());
+    }
+    parser::parse(query)
+}
 
 /// Checks that a query parses and that its answer can be read as one number.
 ///
@@ -16,10 +31,11 @@ pub(super) fn check(query: &str) -> Result<(), String> {
     if query.chars().count() > MAX_QUERY {
         return Err(format!("has more than {MAX_QUERY} characters: move the expression into a recording rule"));
     }
-    if escapes_a_wide_character(query) {
-        return Err("has a backslash before a character that it cannot escape".to_owned());
+    let patterns: usize = ["=~", "!~"].into_iter().map(|operator| query.matches(operator).count()).sum();
+    if patterns > MAX_PATTERNS {
+        return Err(format!("has more than {MAX_PATTERNS} patterns (=~ and !~): use a recording rule"));
     }
-    let expression = parser::parse(query).map_err(|error| refusal(query, &error))?;
+    let expression = parse(query).map_err(|error| refusal(query, &error))?;
     match expression.value_type() {
         ValueType::Vector | ValueType::Scalar => Ok(()),
         ValueType::Matrix => {
