@@ -351,6 +351,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::observe::tenancy::Tenancy;
 
     #[test]
     fn a_namespace_is_looked_at_alone() {
@@ -360,7 +361,9 @@ mod tests {
             let metadata = json!({"namespace": namespace, "name": name, "generation": 1});
             let object =
                 json!({"metadata": metadata, "spec": {"targetRef": target, "objective": {"utilization": {"cpu": 70}}}});
-            Arc::new(super::super::policies::read(&serde_json::from_value(object).unwrap()).unwrap())
+            Arc::new(
+                super::super::policies::read(&serde_json::from_value(object).unwrap(), &Tenancy::default()).unwrap(),
+            )
         };
         for (namespace, name) in [("a", "x"), ("shop", "api"), ("shop", "web"), ("shop-eu", "web"), ("z", "x")] {
             let policy = policy(namespace, name);

@@ -92,7 +92,7 @@ async fn a_kind_that_is_not_installed_is_not_asked_for_again_and_again() {
         path if path.contains("autoscaling.k8s.io") || path.contains("keda.sh") => failure(404, "not found"),
         _ => Some(list(asked)),
     });
-    let _watches = kubernetes::start(&client, &["shop".to_owned()]);
+    let _watches = kubernetes::start(&client, &["shop".to_owned()], Shard::WHOLE);
     tokio::time::sleep(Duration::from_secs(4)).await;
     let asked = log.all().iter().filter(|asked| asked.path.contains("keda.sh")).count();
     assert_eq!(asked, 1, "the backoff of a watch begins anew with every attempt");
