@@ -167,8 +167,8 @@ fn properties(schema: &Value, path: &str, found: &mut Vec<String>) {
         found.push(path.clone());
         properties(property, &path, found);
     }
-    for inner in ["items", "additionalProperties"] {
-        properties(&schema[inner], path, found);
+    for inner in ["items", "additionalProperties"].map(|inner| &schema[inner]).into_iter().filter(|s| s.is_object()) {
+        properties(inner, path, found);
     }
 }
 

@@ -43,13 +43,15 @@ pub fn parse(query: &str) -> Result<Expr, ObserveError> {
 pub fn with_matchers(query: &str, extra: &BTreeMap<String, String>) -> Result<String, ObserveError> {
     let mut expr = parse(query)?;
     each_selector(&mut expr, &mut |matchers| add_to(matchers, extra));
-    print(&expr)
+    print(expr)
 }
 
 /// A query as text. The printer is another's: what it prints must mean what was built.
-pub fn print(expr: &Expr) -> Result<String, ObserveError> {
+pub fn print(mut expr: Expr) -> Result<String, ObserveError> {
+    // It prints matchers in their order as texts, in which they are read again.
+    each_selector(&mut expr, &mut |matchers| matchers.matchers.sort_by_cached_key(ToString::to_string));
     let text = expr.to_string();
-    if parse(&text)? != *expr {
+    if parse(&text)? != expr {
         return Err(ObserveError::QuerySyntax {
             message: "it cannot be written anew with further matchers".to_owned(),
         });

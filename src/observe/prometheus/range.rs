@@ -134,5 +134,6 @@ pub(crate) fn points<'a>(series: impl Iterator<Item = &'a Matrix>, combine: Comb
             .and_modify(|known| *known = if combine == Combine::Sum { *known + value } else { known.max(*value) })
             .or_insert(*value);
     }
-    points.into_iter().collect()
+    // A sum of finite numbers need not be one.
+    points.into_iter().filter(|(_, value)| value.is_finite()).collect()
 }

@@ -9,7 +9,10 @@
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::Expr;
 
-use crate::observe::prometheus::promql::{each_selector, parse, print};
+use crate::{
+    observe::prometheus::promql::{each_selector, parse, print},
+    policy::promql_nodes,
+};
 
 /// Functions that read series beside their arguments: `info` joins the labels of info metrics of every namespace.
 const READS_MORE: [&str; 1] = ["info"];
@@ -35,7 +38,7 @@ pub(super) fn confine(query: &str, namespace: &str, labels: &[String]) -> Result
     });
     match refused {
         Some(label) => Err(format!("asks for another namespace: write {label}=\"{namespace}\", or leave {label} out")),
-        None => print(&expr).map_err(|error| error.to_string()),
+        None => print(expr).map_err(|error| error.to_string()),
     }
 }
 
@@ -58,21 +61,8 @@ fn pin(group: &mut Vec<Matcher>, namespace: &str, labels: &[String]) -> Result<(
 }
 
 fn reads_more(expr: &Expr) -> Option<&'static str> {
-    let first = |parts: &[&Expr]| parts.iter().find_map(|e| reads_more(e));
-    match expr {
-        Expr::Call(e) => {
-            let named = READS_MORE.into_iter().find(|name| *name == e.func.name);
-            named.or_else(|| e.args.args.iter().find_map(|arg| reads_more(arg)))
-        }
-        Expr::Aggregate(e) => reads_more(&e.expr).or_else(|| e.param.as_ref().and_then(|p| reads_more(p))),
-        Expr::Binary(e) => first(&[&e.lhs, &e.rhs]),
-        Expr::Unary(e) => reads_more(&e.expr),
-        Expr::Paren(e) => reads_more(&e.expr),
-        Expr::Subquery(e) => reads_more(&e.expr),
-        Expr::VectorSelector(_)
-        | Expr::MatrixSelector(_)
-        | Expr::NumberLiteral(_)
-        | Expr::StringLiteral(_)
-        | Expr::Extension(_) => None,
-    }
+    promql_nodes(expr).into_iter().find_map(|(_, node)| match node {
+        Expr::Call(call) => READS_MORE.into_iter().find(|name| *name == call.func.name),
+        _ => None,
+    })
 }

@@ -9,6 +9,10 @@ const MAX_QUERY: usize = 4096;
 /// megabytes, which takes milliseconds.
 const MAX_PATTERNS: usize = 16;
 
+/// How deep operators and brackets may stand: a sum of a hundred terms. The library prints, compares and drops a query by
+/// recursion, and two thousand brackets filled a thread's stack.
+const MAX_DEPTH: usize = 100;
+
 /// Parses a query: the only way to the library's parser, which is kept from what it cannot take.
 ///
 /// # Errors
@@ -17,7 +21,43 @@ pub fn parse(query: &str) -> Result<Expr, String> {
     if escapes_a_wide_character(query) {
         return Err("a backslash stands before a character that it cannot escape".to_owned());
     }
-    parser::parse(query)
+    let expression = parser::parse(query)?;
+    if nodes(&expression).into_iter().any(|(depth, _)| depth > MAX_DEPTH) {
+        return Err(format!("operators and brackets are more than {MAX_DEPTH} deep: use a recording rule"));
+    }
+    Ok(expression)
+}
+
+/// Every part of a query with how deep it stands, without recursion.
+#[must_use]
+pub fn nodes(expression: &Expr) -> Vec<(usize, &Expr)> {
+    let mut found = vec![(0, expression)];
+    let mut next = 0;
+    while let Some(&(depth, node)) = found.get(next) {
+        next += 1;
+        let mut child = |inner| found.push((depth + 1, inner));
+        match node {
+            Expr::Aggregate(e) => {
+                child(&e.expr);
+                e.param.as_deref().into_iter().for_each(child);
+            }
+            Expr::Binary(e) => {
+                child(&e.lhs);
+                child(&e.rhs);
+            }
+            Expr::Unary(e) => child(&e.expr),
+            Expr::Paren(e) => child(&e.expr),
+            Expr::Subquery(e) => child(&e.expr),
+            Expr::Call(e) => e.args.args.iter().for_each(|arg| child(arg)),
+            // The parser makes no extensions.
+            Expr::VectorSelector(_)
+            | Expr::MatrixSelector(_)
+            | Expr::NumberLiteral(_)
+            | Expr::StringLiteral(_)
+            | Expr::Extension(_) => {}
+        }
+    }
+    found
 }
 
 /// Checks that a query parses and that its answer can be read as one number.

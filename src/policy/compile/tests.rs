@@ -198,7 +198,7 @@ fn each_mistake_names_its_field() {
         (query("x[1m]"), "spec.signals[0].prometheus.query", "wrap it"),
         (query("\"x\""), "spec.signals[0].prometheus.query", "text"),
         (query("nonsense(x)"), "spec.signals[0].prometheus.query", "unknown function"),
-        (query(r#"x{a="\é"}"#), "spec.signals[0].prometheus.query", "a backslash before a character"),
+        (query(r#"x{a="\é"}"#), "spec.signals[0].prometheus.query", "a backslash stands before a character"),
         (query(&"x + ".repeat(2000)), "spec.signals[0].prometheus.query", "recording rule"),
         (histogram(json!({"metric": "x_bucket"})), "spec.signals[0].prometheusHistogram.metric", "write x"),
         (histogram(json!({"metric": "a-b"})), "spec.signals[0].prometheusHistogram.metric", "metric name"),
