@@ -212,10 +212,13 @@ fn every_container_is_restricted_and_has_a_read_only_root() {
     }
 }
 
+/// Takes something from a pod.
+type Spoil = fn(&mut Value);
+
 #[test]
 fn what_falls_short_of_the_standard_is_seen() {
     let (_, good) = pod_specs("deploy/kustomize", documents).remove(0);
-    let spoiled: [(&str, fn(&mut Value)); 6] = [
+    let spoiled: [(&str, Spoil); 6] = [
         ("seccomp", |pod| pod["securityContext"]["seccompProfile"] = Value::Null),
         ("root", |pod| pod["securityContext"]["runAsNonRoot"] = false.into()),
         ("write its root", |pod| pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = Value::Null),

@@ -1,7 +1,7 @@
 //! I/O: The way of a direct source to the pods of its namespace, without DNS.
 //!
 //! A host `SERVICE.NAMESPACE` is the Service of that name: its selector says which pods, the watched pods say at which
-//! addresses. So nothing that a tenant controls can lead elsewhere: no DNS answer, no `EndpointSlice`, no ExternalName,
+//! addresses. So nothing that a tenant controls can lead elsewhere: no DNS answer, no `EndpointSlice`, no `ExternalName`,
 //! no redirect. Pods on their node's network are passed over, and so are addresses that no pod network has.
 //!
 //! A Service is read at most once in [`KEPT`]; the pods are looked at for every poll, so that an address that went to

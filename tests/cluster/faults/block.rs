@@ -371,12 +371,9 @@ impl Process {
     /// The second one is called otherwise and has to wait for the lease, as after a node's death; the ones after that are
     /// called as it is, as after a container's.
     fn start(&self, nth: u32) -> Arbiter {
-        let listen = format!("127.0.0.1:{}", free_port());
         let mut args = self.args.clone();
-        args.push(format!("--listen={listen}"));
-        args.push(format!("--page-listen=127.0.0.1:{}", free_port()));
         args.push(format!("--identity=arbiter-{}", nth.min(1)));
-        Arbiter::start(&self.kubeconfig, &listen, &args, &self.log)
+        Arbiter::start(&self.kubeconfig, &args, &self.log)
     }
 
     /// Keeps one running until it is told to stop; answers with how many there were.

@@ -52,11 +52,7 @@ struct Instance {
 
 impl Instance {
     fn run(kubeconfig: &std::path::Path, args: &[String], log: &std::path::Path) -> Arbiter {
-        let listen = format!("127.0.0.1:{}", free_port());
-        let mut args = args.to_vec();
-        args.push(format!("--listen={listen}"));
-        args.push(format!("--page-listen=127.0.0.1:{}", free_port()));
-        Arbiter::start(kubeconfig, &listen, &args, log)
+        Arbiter::start(kubeconfig, args, log)
     }
 
     async fn start(world: &World, namespace: &str, which: &str, times: &[&str]) -> Self {

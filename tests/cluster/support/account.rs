@@ -123,10 +123,7 @@ impl Account {
     /// Starts an instance of arbiter for a namespace, with a lease of its own. It ticks often: what is tested here waits for
     /// nothing that takes time to show.
     pub(crate) fn arbiter(&self, namespace: &str, extra: &[String]) -> Arbiter {
-        let listen = format!("127.0.0.1:{}", free_port());
         let mut args = vec![
-            format!("--listen={listen}"),
-            format!("--page-listen=127.0.0.1:{}", free_port()),
             format!("--namespace={namespace}"),
             format!("--lease-namespace={ACCOUNTS}"),
             format!("--lease-name={namespace}-{}", self.name),
@@ -135,7 +132,7 @@ impl Account {
             "--log=info,arbiter=debug".to_owned(),
         ];
         args.extend_from_slice(extra);
-        Arbiter::start(&self.kubeconfig, &listen, &args, &self.log(namespace))
+        Arbiter::start(&self.kubeconfig, &args, &self.log(namespace))
     }
 
     fn log(&self, namespace: &str) -> PathBuf {

@@ -103,8 +103,9 @@ pub(crate) struct Arbiter {
 }
 
 impl Arbiter {
-    /// Starts the built binary with these arguments; its metrics and health are at `listen`, its page and its API at `page`.
-    pub(crate) fn start(kubeconfig: &Path, (listen, page): (&str, &str), args: &[String], log: &Path) -> Self {
+    /// Starts the built binary with these arguments: metrics and health at one free port, page and API at another.
+    pub(crate) fn start(kubeconfig: &Path, args: &[String], log: &Path) -> Self {
+        let [listen, page] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_arbiter"));
         command.env("KUBECONFIG", kubeconfig).arg("run");
         command.arg(format!("--listen={listen}")).arg(format!("--page-listen={page}")).args(args);

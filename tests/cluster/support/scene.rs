@@ -112,7 +112,6 @@ impl Scene {
     /// Starts an instance of arbiter and does not wait for it. Its queue, Prometheus and exporters are processes of this
     /// machine, which no namespace's pods are: policies may look at anything, unless `extra` names who may.
     pub(crate) fn arbiter_unready(&self, identity: &str, extra: &[&str]) -> Arbiter {
-        let (listen, page) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
         let mut args = vec![
             format!("--namespace={}", self.namespace),
             format!("--lease-namespace={}", self.profile.namespace()),
@@ -126,7 +125,7 @@ impl Scene {
             args.push("--trusted-namespace=*".to_owned());
         }
         args.extend(extra.iter().map(|&a| a.to_owned()));
-        Arbiter::start(&self.kubeconfig, (&listen, &page), &args, &self.log(identity))
+        Arbiter::start(&self.kubeconfig, &args, &self.log(identity))
     }
 
     /// Creates a workload without an emulator.
