@@ -129,6 +129,7 @@ async fn every_right_is_used_and_missed_and_none_is_missing() {
     tokio::join!(flows::watches(&world), async {
         flows::leases(&world).await;
         flows::stopping(&world).await;
+        flows::sources(&world).await;
     });
 
     let said = world.said.lock().expect("the rights").clone();

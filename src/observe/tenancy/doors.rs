@@ -134,7 +134,7 @@ impl Doors {
         let read = match tokio::time::timeout(TIMEOUT, api.get_opt(name)).await {
             Ok(Ok(read)) => read,
             Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
-                return Err("arbiter may not read Services: grant it the verb get on services".to_owned());
+                return Err("arbiter may not read Services: grant the verb get on services".to_owned());
             }
             Ok(Err(error)) => return Err(format!("Service {name} cannot be read: {}", root_cause(&error))),
             Err(_elapsed) => return Err(format!("Service {name} was not read within {} s", TIMEOUT.as_secs())),

@@ -30,7 +30,7 @@ use super::{
     record::{PREFIX, Record},
     sites::Site,
 };
-use crate::support::{Arbiter, Cluster, Profile, free_port};
+use crate::support::{Arbiter, Cluster, Profile};
 
 /// Times of the lease: a little shorter than the defaults, since a history is a minute and one process of a block has to
 /// wait for the lease.

@@ -17,7 +17,7 @@ use super::{
     plan::mix,
     record::PREFIX,
 };
-use crate::support::{Arbiter, AuditEvent, Profile, await_some, free_port};
+use crate::support::{Arbiter, AuditEvent, Profile, await_some};
 
 /// How often somebody takes a pod away.
 const PERSON: Duration = Duration::from_millis(700);

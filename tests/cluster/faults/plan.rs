@@ -35,9 +35,8 @@ impl Class {
     const fn percent(self) -> u64 {
         match self {
             Self::Lease => 10,
-            Self::Write => 20,
+            Self::Write | Self::List => 20,
             Self::Get => 5,
-            Self::List => 20,
             Self::Watch => 40,
             Self::Signal | Self::Usage => 4,
         }
@@ -50,11 +49,8 @@ impl Class {
             TooMany, Twice,
         };
         match self {
-            Self::Lease => {
-                &[Delay, LateAnswer, DropRequest, DropAnswer, Twice, Conflict, TooMany, Error, FailAfter, Half]
-            }
             // No 410: no API server answers a write with it.
-            Self::Write => {
+            Self::Lease | Self::Write => {
                 &[Delay, LateAnswer, DropRequest, DropAnswer, Twice, Conflict, TooMany, Error, FailAfter, Half]
             }
             Self::Get => &[Delay, LateAnswer, DropRequest, DropAnswer, Gone, TooMany, Error, Half],

@@ -6,7 +6,7 @@ use arbiter::observe::kubernetes::{plural_of, resource_of};
 use arbiter::takeover::Kind;
 use serde_json::{Value, json};
 
-use super::World;
+use super::{World, conditions};
 use crate::{
     one_owner,
     support::{
@@ -237,6 +237,26 @@ pub(super) async fn leases(world: &World) {
     for right in world.own.iter().filter(|right| right.resource == "leases") {
         world.is_told(&lab, std::slice::from_ref(right), &[]).await;
     }
+}
+
+/// A direct source of a confined namespace: the Service that its host names says which pods are asked.
+pub(super) async fn sources(world: &World) {
+    let lab = Lab::new("rights-sources", "rights").await;
+    workload(&lab, "Deployment", "web", 1).await;
+    let url = format!("http://nats.{}:8222", lab.namespace);
+    let source = json!({"monitoringUrls": [url], "stream": "S", "consumer": "c"});
+    policy(&lab, "web", &json!({"signals": [{"name": "queue", "role": "Backlog", "natsJetStream": source}]})).await;
+    world.is_told(&lab, &[right("", "services", "get")], &[]).await;
+    let arbiter = world.arbiter(&lab.namespace, &[]);
+    await_some("a Service that was looked for", 60, || async {
+        let said = conditions(&lab).await;
+        if said.contains("there is no Service nats") {
+            Ok(())
+        } else {
+            Err(format!("{said}; {}", arbiter.last_words()))
+        }
+    })
+    .await;
 }
 
 /// The hook before an uninstall stops the controller's Deployment.

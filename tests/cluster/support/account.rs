@@ -6,13 +6,7 @@ use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{
-    audit,
-    cluster::Cluster,
-    install,
-    lab::ClusterWide,
-    process::{Arbiter, free_port},
-};
+use super::{audit, cluster::Cluster, install, lab::ClusterWide, process::Arbiter};
 
 /// Namespace of the accounts and of their leases (`templates/audit-policy.yaml` names it).
 pub(crate) const ACCOUNTS: &str = "arbiter-rights";

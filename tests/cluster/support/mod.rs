@@ -28,7 +28,7 @@ pub(crate) use install::{Profile, kubeconfig, rendered};
 pub(crate) use lab::{Answer, ClusterWide, LABEL, Lab};
 pub(crate) use neighbours::{argo_rollouts, flagger, grant};
 pub(crate) use peers::{as_written, checkpoint, hpa, scaled_object, service, start_peers, vpa};
-pub(crate) use process::{Arbiter, free_port};
+pub(crate) use process::Arbiter;
 pub(crate) use prometheus::Prometheus;
 pub(crate) use queue::Queue;
 pub(crate) use scene::{CONTAINER, Scene, WEB, Workload, cores, template};

@@ -20,7 +20,7 @@ use super::{
     emulator::{Emulator, EmulatorOptions, PART_OF},
     history::History,
     install::{self, Profile},
-    process::{Arbiter, free_port},
+    process::Arbiter,
     prometheus::Prometheus,
     wait::await_some,
 };
