@@ -43,7 +43,7 @@ test-web: ## The page in headless Chromium (installs Debian's chromium when root
 test-cluster: ## A real etcd, API server, controller manager, scheduler, Prometheus and NATS
 	tests/cluster/build
 	$(CARGO) test --test recording
-	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure:: --skip admission_cost:: --skip live::the_old --skip node::
+	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure:: --skip admission_cost:: --skip live::the_old --skip node:: --skip faults::
 
 .PHONY: test-node
 test-node: ## A real kubelet and containerd: in-place resizes in the cgroups of a real service (root; installs Debian's runc and CNI plugins)

@@ -70,7 +70,7 @@ pub enum ObserveError {
     #[error("the source has not answered yet: its first poll is under way")]
     NotPolledYet,
     /// A direct source outside of what policies of the namespace may ask.
-    #[error("{url} is not asked: {why}; name a Service of the policy's namespace whose pods answer")]
+    #[error("{why}, so that {url} is not asked: name a Service of the policy's namespace whose pods answer")]
     NotAllowed {
         /// The URL, without credentials.
         url: String,

@@ -43,7 +43,7 @@ fn malformed(i: usize) -> Value {
     let long = "x".repeat(3_000 + i % 1_000);
     match i % 8 {
         0 => query(format!("sum(rate(requests_{i}[1m])")),
-        1 => query(format!("rate(requests_{i}[5])")),
+        1 => query(format!("rate(requests_{i}[])")),
         2 => query(format!("requests_{i}[5m]")),
         3 => query(format!("requests{{app=\"\\é{i}\"}}")),
         4 => query(format!("requests{{app=~\"({i}\"}}")),

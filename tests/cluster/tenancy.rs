@@ -194,7 +194,7 @@ async fn a_direct_source_reaches_pods_of_its_namespace_only() {
         assert!(silent(&status), "{name}: {status}");
     }
     for (name, _, why) in &led_nowhere {
-        let status = says(&scene, &format!("p-{name}"), "SignalsFresh", &["False/", "is not asked: ", why]).await;
+        let status = says(&scene, &format!("p-{name}"), "SignalsFresh", &["False/", why]).await;
         assert!(silent(&status), "{name}: {status}");
     }
     await_that(
