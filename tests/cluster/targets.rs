@@ -181,7 +181,8 @@ const STEPS: u64 = 2;
 const ROLLOUT_SYNC: Duration = Duration::from_secs(5);
 
 /// Promotes past a pause as `kubectl argo rollouts promote` does: the pause goes, or, where it is gone already and the
-/// rollout stands still all the same, the step. Argo's controller forgets a promotion that meets its own scaling.
+/// rollout stands still all the same, the step. Seen once: the pause gone and the rollout paused for good, after a promotion
+/// soon after its count had grown. Why is not known.
 async fn promote_if_paused(scene: &Scene, status: &Value) {
     if status["phase"] != "Paused" {
         return;
@@ -192,6 +193,7 @@ async fn promote_if_paused(scene: &Scene, status: &Value) {
         json!({"currentStepIndex": STEPS})
     };
     let patch = json!({"status": next}).to_string();
+    eprintln!("promotes by {patch}");
     scene.kubectl(&["patch", ROLLOUTS, WEB, "--subresource=status", "--type=merge", "-p", &patch], None);
     tokio::time::sleep(ROLLOUT_SYNC).await;
 }
@@ -266,7 +268,7 @@ async fn an_argo_rollout_keeps_its_count_and_sizes_during_its_steps_and_grows() 
     // Promoted: pods are of one template, and the count is still the one that was decided.
     await_that(
         "Healthy",
-        180,
+        120,
         async || {
             let status = scene.object(ROLLOUTS, WEB)["status"].clone();
             promote_if_paused(&scene, &status).await;
