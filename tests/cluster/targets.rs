@@ -239,8 +239,11 @@ async fn an_argo_rollout_keeps_its_count_and_sizes_during_its_steps_and_grows() 
         |s| s["phase"] == "Paused",
     )
     .await;
-    let ready = says(&scene, WEB, "Ready", "its Rollout is at step 2 of 2").await;
-    assert!(ready.contains("paused: no shrink and no resize"), "{ready}");
+    // The pause may be told after the step.
+    let paused = |ready: &String| {
+        ready.contains("its Rollout is at step 2 of 2") && ready.contains("paused: no shrink and no resize")
+    };
+    await_that("the step and its pause told", 180, || scene.condition(WEB, "Ready"), paused).await;
     let members = async || {
         let both = scene.object(ROLLOUTS, WEB)["status"]["readyReplicas"].as_u64();
         (arbiter.replicas(&scene.namespace, WEB, "ready").await.map(u64::from), both)
