@@ -181,8 +181,8 @@ const STEPS: u64 = 2;
 const ROLLOUT_SYNC: Duration = Duration::from_secs(5);
 
 /// Promotes past a pause as `kubectl argo rollouts promote` does: the pause goes, or, where it is gone already and the
-/// rollout stands still all the same, the step. Seen twice: the pause gone and the rollout paused for good, after a promotion
-/// soon after its count had grown. Why is not known.
+/// rollout stands still all the same, the step. Seen soon after its count had grown: the pause gone and the rollout Paused, for
+/// two minutes once and for five seconds, after which the step ended it, once. Why is not known.
 async fn promote_if_paused(scene: &Scene, status: &Value) {
     if status["phase"] != "Paused" {
         return;
