@@ -18,7 +18,7 @@ demo: ## A recorded day under an HPA and under arbiter, side by side, on a live 
 	$(CARGO) run --quiet --release --no-default-features --features page -- demo $(DEMO_ARGS)
 
 .PHONY: test
-test: lint test-plain test-web test-cluster ## Everything: lint, unit, golden, API mocks, browser, real control plane
+test: lint deny test-plain test-web test-cluster ## Everything: lint, supply chain, unit, golden, API mocks, browser, real control plane
 
 .PHONY: lint
 lint: ## Format, clippy (each feature set), docs without warnings, one TLS provider

@@ -132,7 +132,7 @@ async fn the_api_servers_refusal_is_a_sentence() {
     });
     let doors = Doors::new(client, Cluster::default(), Tenancy::new([], Vec::new(), []));
     let said = ways(&doors, "http://nats.shop").await.unwrap_err();
-    assert!(said.contains("grant it the verb get on services"), "{said}");
+    assert!(said.contains("arbiter may not read Services: grant the verb get on services"), "{said}");
 }
 
 /// A server of NATS's monitoring endpoints with an id, the name that it gives itself, and the leader that it tells of.
