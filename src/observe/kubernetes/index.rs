@@ -61,7 +61,7 @@ impl Kind {
     }
 }
 
-type ByName<T> = BTreeMap<String, BTreeMap<String, T>>;
+type ByName<T> = BTreeMap<Arc<str>, BTreeMap<Arc<str>, T>>;
 
 /// What a watch does with the objects of one kind.
 pub trait Watched: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + 'static {
@@ -108,7 +108,7 @@ pub struct Index {
     epochs: BTreeMap<(Kind, String), u64>,
 }
 
-fn put<T>(map: &mut ByName<T>, namespace: String, name: String, value: T) -> Option<T> {
+fn put<T>(map: &mut ByName<T>, namespace: Arc<str>, name: Arc<str>, value: T) -> Option<T> {
     map.entry(namespace).or_default().insert(name, value)
 }
 
@@ -122,7 +122,7 @@ fn take<T>(map: &mut ByName<T>, namespace: &str, name: &str) -> Option<T> {
 }
 
 fn names_of<T>(map: &ByName<T>) -> Vec<(String, String)> {
-    map.iter().flat_map(|(ns, inner)| inner.keys().map(move |name| (ns.clone(), name.clone()))).collect()
+    map.iter().flat_map(|(ns, inner)| inner.keys().map(move |name| (ns.to_string(), name.to_string()))).collect()
 }
 
 impl Index {
@@ -331,7 +331,7 @@ impl Index {
     }
 
     fn measure_nodes(&mut self) {
-        self.largest_node = self.nodes.values().copied().reduce(|a, b| tightest(a, b, Cores::max, Ord::max));
+        self.largest_node = self.nodes.values().copied().fold(None, larger);
     }
 
     fn forget_bounds(&mut self, kind: Kind, namespace: &str, name: &str) {
@@ -356,6 +356,11 @@ impl Index {
             self.targets.get(above)
         })
     }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape that a fold over an optional start needs")]
+fn larger(known: Option<Resources>, node: Resources) -> Option<Resources> {
+    Some(known.map_or(node, |known| tightest(known, node, Cores::max, Ord::max)))
 }
 
 /// The workload that a policy names, read without compiling it.
@@ -396,7 +401,17 @@ impl Watched for PodObject {
     const KIND: Kind = Kind::Pods;
 
     fn keep(self, index: &mut Index) -> Vec<PolicyKey> {
-        let facts = Arc::new(self.facts());
+        let mut facts = self.facts();
+        let before = index.pod(&facts.namespace, &facts.name);
+        if before.is_some_and(|before| **before == facts) {
+            // Most of what pods report is not kept.
+            return Vec::new();
+        }
+        let brothers = facts.owner.as_ref().and_then(|owner| index.controlled.get(owner));
+        for known in brothers.and_then(|pods| pods.values().next()).into_iter().chain(before) {
+            facts.share(known);
+        }
+        let facts = Arc::new(facts);
         let (namespace, name) = (facts.namespace.clone(), facts.name.clone());
         let old = put(&mut index.pods, namespace, name.clone(), Arc::clone(&facts));
         if let Some(owner) = old.as_ref().and_then(|o| o.owner.as_ref()).filter(|o| facts.owner.as_ref() != Some(o)) {
@@ -507,8 +522,11 @@ impl Watched for NodeObject {
 
     fn keep(self, index: &mut Index) -> Vec<PolicyKey> {
         let (name, has) = (self.metadata.name.clone().unwrap_or_default(), self.allocatable());
-        if index.nodes.insert(name, has) != Some(has) {
-            index.measure_nodes();
+        match index.nodes.insert(name, has) {
+            // Nothing that is known becomes smaller: each of many nodes is looked at once when they are listed.
+            None => index.largest_node = larger(index.largest_node, has),
+            Some(before) if before == has => {}
+            Some(_) => index.measure_nodes(),
         }
         Vec::new()
     }
@@ -532,7 +550,7 @@ impl Watched for QuotaObject {
         let name = self.metadata.name.clone().unwrap_or_default();
         index.bounds.entry((Kind::Quotas, namespace.clone())).or_default().insert(name.clone(), self.bounds());
         match self.facts() {
-            Some(facts) => drop(put(&mut index.quotas, namespace, name, facts)),
+            Some(facts) => drop(put(&mut index.quotas, namespace.into(), name.into(), facts)),
             None => drop(take(&mut index.quotas, &namespace, &name)),
         }
         Vec::new()
@@ -558,7 +576,7 @@ impl Watched for LimitRangeObject {
         let namespace = self.metadata.namespace.unwrap_or_default();
         let name = self.metadata.name.unwrap_or_default();
         index.bounds.entry((Kind::LimitRanges, namespace.clone())).or_default().insert(name.clone(), bounds);
-        put(&mut index.limit_ranges, namespace, name, facts);
+        put(&mut index.limit_ranges, namespace.into(), name.into(), facts);
         Vec::new()
     }
 
