@@ -363,14 +363,6 @@ fn larger(known: Option<Resources>, node: Resources) -> Option<Resources> {
     Some(known.map_or(node, |known| tightest(known, node, Cores::max, Ord::max)))
 }
 
-/// The workload that a policy names, read without compiling it.
-#[must_use]
-pub fn named_target(policy: &PolicyObject) -> Option<TargetRef> {
-    let at = policy.spec.get("targetRef")?;
-    let text = |field: &str| at.get(field).and_then(serde_json::Value::as_str).map(str::to_owned);
-    Some(TargetRef { kind: text("kind")?, name: text("name")? })
-}
-
 /// Of two quotas each resource's smaller remainder, under the name of the one with less CPU left.
 #[expect(clippy::unnecessary_wraps, reason = "the shape that a fold over an optional start needs")]
 fn tighter_quota(kept: Option<Quota>, next: &QuotaFacts) -> Option<Quota> {
@@ -485,9 +477,9 @@ impl Watched for PolicyObject {
         self.metadata.managed_fields = None;
         self.metadata.annotations = None;
         let key = self.key();
-        let target = named_target(&self);
+        let target = self.spec.target.clone();
         let old = index.policies.insert(key.clone(), Arc::new(self));
-        if let Some(before) = old.as_ref().map(|o| named_target(o)).filter(|before| *before != target) {
+        if let Some(before) = old.as_ref().map(|o| o.spec.target.clone()).filter(|before| *before != target) {
             index.unname(&key, before);
         }
         if let Some(target) = target {
@@ -506,7 +498,7 @@ impl Watched for PolicyObject {
         // Woken once more, so that what is kept and shown of it goes at once.
         let gone = index.policies.remove(&key);
         if let Some(gone) = &gone {
-            index.unname(&key, named_target(gone));
+            index.unname(&key, gone.spec.target.clone());
             index.policies_version += 1;
         }
         gone.map(|_| key).into_iter().collect()

@@ -9,6 +9,7 @@
 mod address;
 mod bounds;
 mod room;
+mod unread;
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -30,6 +31,7 @@ use crate::{
 
 pub use address::Address;
 pub use bounds::{Bounds, PerResource};
+pub use unread::{Unread, UnreadSpec};
 
 use address::ContainerPort;
 
@@ -110,9 +112,9 @@ watched!(
     /// A scaling policy, as watched: its spec and status as they came, since reading them may fail.
     PolicyObject, NamespaceResourceScope, crate::api::GROUP, "v1alpha1", "ScalingPolicy", "scalingpolicies" {
         /// The spec, unread.
-        pub spec: Value,
+        pub spec: UnreadSpec,
         /// The status, unread.
-        pub status: Value,
+        pub status: Unread,
     }
 );
 
