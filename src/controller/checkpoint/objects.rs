@@ -5,8 +5,8 @@
 //! object is written at most once in [`EVERY`], a few in each tick, so that ten thousand policies cost a few writes a
 //! minute. Each policy's part is whole in itself: one that is damaged spoils no other.
 //!
-//! Invariant: read once, at the start; afterwards only written, and only what belongs to policies that were met. What is here is never needed to decide, it only makes a
-//! start warm.
+//! Invariant: read once, at the start; afterwards only written, and only what belongs to policies that were met. What is
+//! here is never needed to decide, it only makes a start warm.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -75,7 +75,7 @@ pub struct Shelf {
     /// Names of objects begin with this.
     prefix: String,
     base: String,
-    inner: Mutex<Inner>,
+    inner: Box<Mutex<Inner>>,
 }
 
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl Shelf {
             first: Instant::now() + FIRST,
             surplus: BTreeSet::new(),
         };
-        Self { namespace, prefix: format!("{lease}-memory-"), base, inner: Mutex::new(inner) }
+        Self { namespace, prefix: format!("{lease}-memory-"), base, inner: Box::new(Mutex::new(inner)) }
     }
 
     /// Reads what all shards have written: a policy may have been another's.

@@ -9,6 +9,7 @@
 mod address;
 mod bounds;
 mod room;
+mod share;
 mod unread;
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
@@ -520,34 +521,10 @@ impl PodFacts {
         !self.deleting && !self.finished
     }
 
-    /// Takes from another pod of the same owner, or from this one as it was before, what is equal: of all pods of a template
-    /// it is kept once.
-    pub(super) fn share(&mut self, other: &Self) {
-        same(&mut self.namespace, &other.namespace);
-        same(&mut self.name, &other.name);
-        same(&mut self.uid, &other.uid);
-        same(&mut self.labels, &other.labels);
-        same(&mut self.ports, &other.ports);
-        for (mine, theirs) in [(&mut self.owner, &other.owner), (&mut self.node, &other.node)] {
-            if let (Some(mine), Some(theirs)) = (mine, theirs) {
-                same(mine, theirs);
-            }
-        }
-        for (mine, theirs) in self.containers.iter_mut().zip(&other.containers) {
-            same(&mut mine.name, &theirs.name);
-        }
-    }
-
     /// Hash of the template it came from, under whichever label its controller writes it.
     #[must_use]
     pub fn template_hash(&self) -> Option<&str> {
         template_hash(&self.labels)
-    }
-}
-
-fn same<T: PartialEq + ?Sized>(mine: &mut Arc<T>, theirs: &Arc<T>) {
-    if mine == theirs {
-        *mine = Arc::clone(theirs);
     }
 }
 
