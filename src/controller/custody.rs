@@ -15,7 +15,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{
     actuate::{Gate, ScaleIntent, WriteError, WriteKind, Writer},
     api::DisplacedStatus,
-    observe::kubernetes::{Cluster, PolicyObject, TargetError, Targets, index::named_target},
+    observe::kubernetes::{Cluster, PolicyObject, TargetError, Targets},
     policy::{self, Mode, PolicyKey},
     takeover::{self, Act, Kind, Outcome, Reason, Rival, Seen, Sides, Step, Target, TargetRef, Write},
     units::Replicas,
@@ -181,7 +181,7 @@ async fn look(hands: Hands<'_>, wanted: Wanted<'_>) -> Option<(Seen, Instant)> {
             return None;
         }
         let object = if wanted.aim == Aim::Orphaned { None } else { Some(index.policy(wanted.key)?) };
-        let target = object.and_then(|object| named_target(object));
+        let target = object.and_then(|object| object.spec.target.clone());
         Seen {
             rivals: index.rivals().around(wanted.key, target.as_ref(), now),
             blind: index.rivals().blind(&wanted.key.namespace),

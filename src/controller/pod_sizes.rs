@@ -290,7 +290,7 @@ fn sharers(policies: &mut dyn Iterator<Item = &Policy>) -> u32 {
 }
 
 fn in_auto(index: &Index, key: &PolicyKey) -> bool {
-    index.policy(key).is_some_and(|p| p.metadata.deletion_timestamp.is_none() && p.spec["mode"] == "Auto")
+    index.policy(key).is_some_and(|p| p.metadata.deletion_timestamp.is_none() && p.spec.mode.as_deref() == Some("Auto"))
 }
 
 /// As many rows as the API server stores in one object, in their order.

@@ -4,8 +4,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::Value;
-
 use crate::{
     api::{ScalingPolicy, ScalingPolicySpec, ScalingPolicyStatus},
     observe::{kubernetes::PolicyObject, tenancy::Tenancy},
@@ -39,7 +37,7 @@ impl NotReady {
 
 /// Reads and compiles a policy and confines it to what it may look at; all its problems are in one message.
 pub fn read(object: &PolicyObject, tenancy: &Tenancy) -> Result<Policy, NotReady> {
-    let spec: ScalingPolicySpec = serde_json::from_value(object.spec.clone()).map_err(|e| {
+    let spec: ScalingPolicySpec = object.spec.read().map_err(|e| {
         let what = in_one_line(&e.to_string(), LONGEST_CAUSE);
         NotReady::new("Invalid", format!("spec: {what}: correct the field (arbiter validate shows them all)"))
     })?;
@@ -55,7 +53,7 @@ pub fn read(object: &PolicyObject, tenancy: &Tenancy) -> Result<Policy, NotReady
 /// The status as it stands in the cluster; one that cannot be read counts as none.
 #[must_use]
 pub fn written_status(object: &PolicyObject) -> ScalingPolicyStatus {
-    serde_json::from_value(object.status.clone()).unwrap_or_default()
+    object.status.read().unwrap_or_default()
 }
 
 /// A target by namespace, group, kind and name: two versions of one API mean the same object.
@@ -64,9 +62,9 @@ pub type TargetKey = (String, String, String, String);
 /// The target that a policy names, read without compiling it.
 #[must_use]
 pub fn target_of(object: &PolicyObject) -> Option<TargetKey> {
-    let text = |field: &str| object.spec.pointer(&format!("/targetRef/{field}")).and_then(Value::as_str);
-    let group = text("apiVersion")?.rsplit_once('/').map_or("", |(group, _)| group);
-    Some((object.key().namespace, group.to_owned(), text("kind")?.to_owned(), text("name")?.to_owned()))
+    let group = object.spec.api_version.as_deref()?.rsplit_once('/').map_or("", |(group, _)| group);
+    let target = object.spec.target.clone()?;
+    Some((object.key().namespace, group.to_owned(), target.kind, target.name))
 }
 
 /// Which policy owns which target: the one created first, then the one whose name comes first. One in deletion owns
@@ -105,7 +103,7 @@ pub fn taken(target: &TargetKey, owner: &PolicyKey) -> NotReady {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

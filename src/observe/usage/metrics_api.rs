@@ -56,7 +56,7 @@ impl MetricsApi {
     }
 
     async fn read_pods(&self, now: Timestamp, pods: &BTreeSet<PodId>) -> Result<UsageTable, ObserveError> {
-        let namespaces: BTreeSet<String> = pods.iter().map(|p| p.namespace.clone()).collect();
+        let namespaces: BTreeSet<String> = pods.iter().map(|p| p.namespace.to_string()).collect();
         let wanted = namespaces.len();
         let lists: BTreeMap<String, _> = futures::stream::iter(namespaces)
             .map(|namespace| self.list(namespace))
@@ -91,7 +91,7 @@ impl UsageSource for MetricsApi {
 }
 
 fn add(now: Timestamp, namespace: &str, item: PodMetrics, wanted: &BTreeSet<PodId>, table: &mut UsageTable) {
-    let pod = PodId { namespace: namespace.to_owned(), name: item.metadata.name };
+    let pod = PodId { namespace: namespace.into(), name: item.metadata.name.into() };
     if !wanted.contains(&pod) {
         return;
     }
@@ -104,7 +104,7 @@ fn add(now: Timestamp, namespace: &str, item: PodMetrics, wanted: &BTreeSet<PodI
     for container in item.containers {
         let cpu = container.usage.get("cpu").and_then(|text| Some(Cores(amount(text)?)));
         let memory = container.usage.get("memory").and_then(|text| Some(Bytes::ceil_from(amount(text)?)));
-        containers.insert(container.name, ContainerUsage { cpu, memory, age, ..ContainerUsage::default() });
+        containers.insert(container.name.into(), ContainerUsage { cpu, memory, age, ..ContainerUsage::default() });
     }
 }
 

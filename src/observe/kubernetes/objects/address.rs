@@ -1,6 +1,6 @@
 //! Where a pod is reached: its own address, and the ports that its containers name.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use serde::Deserialize;
 
@@ -35,6 +35,6 @@ pub(super) struct ContainerPort {
 }
 
 /// Those that have a name.
-pub(super) fn named<'a>(ports: impl Iterator<Item = &'a ContainerPort>) -> Vec<(String, u16)> {
+pub(super) fn named<'a>(ports: impl Iterator<Item = &'a ContainerPort>) -> Arc<[(String, u16)]> {
     ports.filter(|port| !port.name.is_empty()).map(|port| (port.name.clone(), port.container_port)).collect()
 }
