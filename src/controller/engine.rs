@@ -300,7 +300,10 @@ impl Engine {
             self.forget(key);
             return false;
         };
-        let slot = self.slots.remove(key).unwrap_or_else(|| Slot::Idle(Box::new(Workload::new(key.clone()))));
+        let slot = self.slots.remove(key).unwrap_or_else(|| {
+            self.context.checkpoints.meet(key);
+            Slot::Idle(Box::new(Workload::new(key.clone())))
+        });
         let (next, workload) = match slot {
             Slot::Idle(workload) => (Slot::Busy { again: false }, Some(workload)),
             Slot::Busy { .. } => (Slot::Busy { again: true }, None),

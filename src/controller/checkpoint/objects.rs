@@ -38,8 +38,8 @@ const EVERY: Duration = Duration::from_mins(10);
 const EVERY_POLICY: SignedDuration = SignedDuration::from_mins(5);
 /// Nothing is written before this instance has met all policies.
 const FIRST: Duration = Duration::from_mins(1);
-/// Until then every policy has been met whose target can be read, and what was read for others (of other shards, of policies
-/// that are gone) is dropped: their own shards write it. A policy that is met later learns from its history.
+/// Until then every policy of this shard has been met, whether or not its target can be read, and what was read for others
+/// (of other shards, of policies that are gone) is dropped: their own shards write it.
 const MET: Duration = Duration::from_mins(10);
 /// After a write that failed.
 const AGAIN: Duration = Duration::from_mins(1);
@@ -180,11 +180,7 @@ impl Shelf {
     /// The place and the text of a policy's part; none: there is none.
     pub(super) fn get(&self, key: &PolicyKey) -> Result<Option<(String, Vec<u8>)>, String> {
         let part = part_name(key);
-        let found = {
-            let mut inner = self.lock();
-            inner.meet(&part);
-            inner.parts.get(&part).cloned()
-        };
+        let found = self.lock().parts.get(&part).cloned();
         let Some(bytes) = found else { return Ok(None) };
         let place = format!("part {part} of {}", self.prefix.trim_end_matches('-'));
         match unpack(&bytes) {
@@ -198,11 +194,17 @@ impl Shelf {
         let bytes = pack(text).map_err(|error| error.to_string())?;
         let part = part_name(key);
         let mut inner = self.lock();
-        inner.meet(&part);
         inner.shed(Instant::now());
         inner.changed.insert(part.clone());
         inner.parts.insert(part, bytes);
         Ok(())
+    }
+
+    /// Notes that a policy is this shard's: its part stays.
+    pub(super) fn meet(&self, key: &PolicyKey) {
+        if let Some(met) = &mut self.lock().met {
+            met.insert(part_name(key));
+        }
     }
 
     pub(super) fn forget(&self, key: &PolicyKey) {
@@ -257,12 +259,6 @@ impl Shelf {
 }
 
 impl Inner {
-    fn meet(&mut self, part: &str) {
-        if let Some(met) = &mut self.met {
-            met.insert(part.to_owned());
-        }
-    }
-
     /// Drops what was read for policies that were never met, once there was time to meet them.
     fn shed(&mut self, now: Instant) {
         if let Some(met) = self.met.take_if(|_| now >= self.until) {
@@ -390,8 +386,8 @@ mod tests {
         (0..3).for_each(|n| before.put(&key(n), b"{}").unwrap());
         let read = shelf();
         read.take(object(&before.due(Instant::now(), true)[0]));
-        assert!(read.get(&key(0)).unwrap().is_some(), "met");
-        read.put(&key(1), b"{ }").unwrap();
+        read.meet(&key(0));
+        read.meet(&key(1));
         let written = |now| read.due(now, true)[0].data.as_ref().map(BTreeMap::len);
         assert_eq!(written(Instant::now() + FIRST), Some(3), "they may still be met");
         assert_eq!(written(Instant::now() + MET), Some(2));
