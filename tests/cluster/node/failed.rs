@@ -24,7 +24,8 @@ async fn a_memory_limit_below_the_page_cache_fails_is_said_and_passes_when_the_c
     let bounds = json!([{"name": CONTAINER, "memory": {"min": "32Mi", "max": format!("{MOST}Mi")}}]);
     stage.scene.policy(WEB, stage.sizes(&["Memory"], &bounds)).await;
     let _arbiter = stage.scene.arbiter("one", &[OFTEN]).await;
-    let why = stage.condition(60, "PodResizeInProgress", "Error").await;
+    // Nothing becomes smaller in arbiter's first minute.
+    let why = stage.condition(120, "PodResizeInProgress", "Error").await;
     assert!(why.contains("below current usage"), "{why}");
     let said = stage.limited(120, &["ResizeFails", "1 of 1 pods", "PodResizeInProgress of the pods says why"]).await;
     report(&format!(
