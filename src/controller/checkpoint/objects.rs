@@ -388,6 +388,7 @@ mod tests {
         read.take(object(&before.due(Instant::now(), true)[0]));
         read.meet(&key(0));
         read.meet(&key(1));
+        read.put(&key(1), b"{ }").unwrap();
         let written = |now| read.due(now, true)[0].data.as_ref().map(BTreeMap::len);
         assert_eq!(written(Instant::now() + FIRST), Some(3), "they may still be met");
         assert_eq!(written(Instant::now() + MET), Some(2));
@@ -398,6 +399,7 @@ mod tests {
     fn objects_stay_small_few_are_written_at_once_and_those_that_are_empty_go() {
         let full = shelf();
         for n in 0..600 {
+            full.meet(&key(n));
             full.put(&key(n), &noise(n, 4000)).unwrap();
         }
         let mut now = Instant::now() + FIRST;
