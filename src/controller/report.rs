@@ -15,7 +15,7 @@ use super::{
     status::{self, Change, Pace, View},
 };
 use crate::{
-    actuate::{FIELD_MANAGER, Gate, WriteError, WriteKind},
+    actuate::{FIELD_MANAGER, Gate, Refusal, WriteError, WriteKind},
     api::{
         ScalingPolicyStatus,
         conditions::{self, ConditionType},
@@ -34,6 +34,8 @@ pub struct Reporter {
     written: ScalingPolicyStatus,
     pace: Pace,
     led: bool,
+    /// Worth a write, and there was no room for it among all writes.
+    untold: Option<Gate>,
 }
 
 impl Reporter {
@@ -46,7 +48,14 @@ impl Reporter {
             status: ScalingPolicyStatus::default(),
             written: ScalingPolicyStatus::default(),
             led: false,
+            untold: None,
         }
+    }
+
+    /// Whether something waits for room among all writes.
+    #[must_use]
+    pub const fn untold(&self) -> bool {
+        self.untold.is_some()
     }
 
     /// The status as it should be now.
@@ -76,6 +85,19 @@ impl Reporter {
         let now = context.clock.now();
         let before = std::mem::take(&mut self.status);
         self.status = status::next(&before, view, object.metadata.generation, now);
+        self.tell(context, object, gate).await;
+    }
+
+    /// Tries again what there was no room for.
+    pub async fn tell_again(&mut self, context: &Context, object: &PolicyObject) {
+        if let Some(gate) = self.untold {
+            self.tell(context, object, gate).await;
+        }
+    }
+
+    async fn tell(&mut self, context: &Context, object: &PolicyObject, gate: Gate) {
+        self.untold = None;
+        let now = context.clock.now();
         if !context.writer.leads() {
             return;
         }
@@ -83,16 +105,20 @@ impl Reporter {
         if !self.pace.due(change, now) {
             return;
         }
-        if self.write(context, object, gate).await {
-            self.pace.wrote(change, now);
-            let told = std::mem::replace(&mut self.written, self.status.clone());
-            if change == Change::Urgent {
-                self.publish(context, object, &told, gate).await;
+        match self.write(context, object, gate).await {
+            Ok(()) => {
+                self.pace.wrote(change, now);
+                let told = std::mem::replace(&mut self.written, self.status.clone());
+                if change == Change::Urgent {
+                    self.publish(context, object, &told, gate).await;
+                }
             }
+            Err(WriteError::Dropped { refusal: Refusal::Rate, .. }) => self.untold = Some(gate),
+            Err(_) => {}
         }
     }
 
-    async fn write(&self, context: &Context, object: &PolicyObject, gate: Gate) -> bool {
+    async fn write(&self, context: &Context, object: &PolicyObject, gate: Gate) -> Result<(), WriteError> {
         let what = format!("scalingpolicies/status {}", self.key);
         let body = json!({
             "apiVersion": PolicyObject::api_version(&()),
@@ -114,13 +140,13 @@ impl Reporter {
         };
         let sent = sent.await;
         self.count(context, WriteKind::Status, sent.as_ref().err());
-        sent.is_ok()
+        sent.map(drop)
     }
 
     fn count(&self, context: &Context, kind: WriteKind, error: Option<&WriteError>) {
         context.metrics.count_write(kind.label(), error.map_or("ok", WriteError::category));
         if let Some(error @ WriteError::Dropped { .. }) = error {
-            // It is said at a later tick, and ten thousand of these are no ten thousand problems.
+            // It is said a little later, and ten thousand of these are no ten thousand problems.
             tracing::debug!(policy = %self.key, "{error}.");
         } else if let Some(error) = error {
             tracing::warn!(policy = %self.key, category = error.category(), "{error}.");

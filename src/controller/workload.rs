@@ -137,6 +137,17 @@ impl Workload {
         wishes
     }
 
+    /// Whether something is to be said that there was no room for among all writes.
+    #[must_use]
+    pub const fn untold(&self) -> bool {
+        self.reporter.untold()
+    }
+
+    /// Tries once more to say it.
+    pub async fn tell_again(&mut self, context: &Context, object: &PolicyObject) {
+        self.reporter.tell_again(context, object).await;
+    }
+
     async fn try_tick(
         &mut self,
         context: &Context,

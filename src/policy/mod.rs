@@ -20,7 +20,7 @@ pub(crate) use compile::wakes;
 pub use compile::{compile, parse_duration};
 #[cfg(feature = "controller")]
 pub(crate) use compile::{parse_promql, promql_nodes};
-pub use problem::{Problem, ProblemKind, in_one_line};
+pub use problem::{Problem, ProblemKind, in_one_line, turns};
 pub use schedule::{Schedule, time_between};
 pub use shard::Shard;
 pub use tuning::Tuning;

@@ -10,10 +10,18 @@ const LONGEST_PATH: usize = 300;
 /// Longest summary, in characters. Conditions take 32,768, and ten thousand bad policies are to fit into memory.
 const LONGEST_SUMMARY: usize = 4000;
 
+/// Whether a character turns the direction of what follows it (the explicit formatting characters of Unicode's UAX #9): in
+/// somebody's text it would turn around words that are not theirs.
+#[must_use]
+pub const fn turns(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A text on one line, cut where it is longer than so many characters.
 #[must_use]
 pub fn in_one_line(text: &str, longest: usize) -> String {
-    let mut line: String = text.chars().take(longest).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut line: String =
+        text.chars().take(longest).map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect();
     if text.chars().nth(longest).is_some() {
         line.push('…');
     }

@@ -130,6 +130,8 @@ async fn harmless(tab: &Tab, scripts: usize) {
         .value("document.querySelectorAll('img[src=\"x\"], svg[onload], [onerror], a[href^=\"javascript:\"]').length")
         .await;
     assert_eq!(theirs, 0, "a tenant's text became elements");
+    let turned: bool = tab.value("/[\\u202a-\\u202e\\u2066-\\u2069]/.test(document.documentElement.outerHTML)").await;
+    assert!(!turned, "a tenant's text turns the direction of other words");
     let now: usize = tab.value("document.scripts.length").await;
     assert_eq!(now, scripts, "a tenant's text became a script");
 }

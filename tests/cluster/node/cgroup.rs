@@ -168,6 +168,12 @@ impl Limits {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The same in words: 200, 300, none.
+    pub(super) fn told(&self) -> String {
+        let limit = |(_, limit): &Limit| limit.map_or("none".to_owned(), |millis| millis.to_string());
+        self.all().iter().map(limit).collect::<Vec<_>>().join(", ")
+    }
+
     /// Milliseconds from the API server's answer to a resize until the cgroup had it, for each change: the answer is the
     /// last one before it.
     pub(super) fn delays(&self, resizes: &[AuditEvent]) -> Vec<i128> {

@@ -47,10 +47,12 @@ async fn late_answers_bring_capacity_capacity_brings_answers_in_time_and_calm_gi
     let (pods, cores) = (stage.scene.replicas().await, stage.scene.total_cpu().await);
     assert!(pods > calm_pods && cores > calm_cores, "{pods} pods of {cores} cores; {}", arbiter.last_words());
     let first = history.changes().get(1).map(|(at, count)| ((*at - step).as_secs_f64(), *count));
+    let first =
+        first.map_or("no write of /scale".to_owned(), |(s, n)| format!("first write of /scale ({n}) after {s:.1} s"));
     report(&format!(
-        "step: calm {calm:?} on {calm_cores:.2} cores; first 15 s {late:?}; first write of /scale {first:.1?}; after {seconds:.0} s \
-         {recovered:?} on {pods} pods of {cores:.2} cores together; limits of the first container {:?}",
-        limits.all()
+        "an eightfold step: calm on {calm_cores:.2} cores: {calm}; first 15 s: {late}; {first}; after {seconds:.0} s, on {pods} pods of \
+         {cores:.2} cores together: {recovered}; limits of the first pod, millicores: {}",
+        limits.told()
     ));
 
     stage.load.rate(CALM);
@@ -66,7 +68,7 @@ async fn late_answers_bring_capacity_capacity_brings_answers_in_time_and_calm_gi
     .await;
     let given_back = ended.elapsed().as_secs_f64();
     let after = await_that("calm", 60, async || stage.load.last(15, TARGET), |s| s.sent > 40 && s.late < 0.02).await;
-    report(&format!("end of the step: half of the cores given back after {given_back:.0} s, then {after:?}"));
+    report(&format!("end of the step: half of the cores given back after {given_back:.0} s, then {after}"));
     for pod in stage.scene.pods().await {
         let now = super::cgroup::identity(&pod, CONTAINER);
         assert_eq!(now.1, 0, "restarted: {now:?}, first was {identity:?}");

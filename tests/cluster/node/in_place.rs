@@ -51,7 +51,8 @@ async fn a_size_is_changed_in_the_running_container_and_throttling_is_read_as_it
     let seen = || async { stage.seen(&arbiter).await.throttled_ratio };
     let calm = await_that("less throttling", 60, seen, |x| x.is_some_and(|x| x < 0.1)).await;
     requested_is_enforced(&stage, &cgroup).await;
-    report(&format!("throttled after the resize: {calm:.2?}; limits of the container: {:?}", limits.all()));
+    let calm = calm.expect("throttling");
+    report(&format!("throttled after the resize: {calm:.2}; limits of the container, millicores: {}", limits.told()));
 
     // Less, by the owner's word: with nothing but sizes to move, arbiter keeps what carries the peak that it has seen.
     stage.load.rate(2.0);
@@ -109,10 +110,9 @@ async fn pressure_is_read(stage: &Stage, cgroup: &Cgroup, seen: &ContainerState,
     let labels = format!("namespace=\"{}\"", stage.scene.namespace);
     let query = format!("count(container_pressure_cpu_waiting_seconds_total{{{labels}}})");
     let (exported, read) = (stage.value(&query).await.is_some(), seen.cpu_pressure);
-    report(&format!(
-        "CPU pressure (cgroup v{}): the kernel says {kernel:.2?}, arbiter has read {read:.2?}",
-        cgroup.version()
-    ));
+    let told = |share: Option<f64>| share.map_or("nothing".to_owned(), |share| format!("{share:.2}"));
+    let (said, seen) = (told(kernel), told(read));
+    report(&format!("CPU pressure (cgroup v{}): the kernel says {said}, arbiter has read {seen}", cgroup.version()));
     match kernel.filter(|_| cgroup.version() == 2) {
         Some(kernel) => {
             let read = read.expect("CPU pressure in the snapshot");

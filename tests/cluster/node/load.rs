@@ -32,8 +32,19 @@ pub(super) struct Stretch {
     /// Share that was late, refused or failed.
     pub(super) late: f64,
     /// Seconds within which 95 of 100 good answers came; 0 when there were none.
-    #[expect(dead_code, reason = "printed with the rest of what was measured")]
     pub(super) p95: f64,
+}
+
+impl std::fmt::Display for Stretch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} requests, {:.1} % of them late, 95 of 100 good ones within {:.3} s",
+            self.sent,
+            self.late * 100.0,
+            self.p95
+        )
+    }
 }
 
 /// A generator; it ends when dropped.
