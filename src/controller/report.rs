@@ -12,7 +12,7 @@ use super::{
     context::Context,
     events::{Notice, cut},
     policies,
-    status::{self, Change, Pace, View},
+    status::{self, Change, Pace, View, Written},
 };
 use crate::{
     actuate::{FIELD_MANAGER, Gate, Refusal, WriteError, WriteKind},
@@ -31,7 +31,7 @@ pub struct Reporter {
     /// As it should be now.
     status: ScalingPolicyStatus,
     /// As it was written last.
-    written: ScalingPolicyStatus,
+    written: Written,
     pace: Pace,
     led: bool,
     /// Worth a write, and there was no room for it among all writes.
@@ -46,7 +46,7 @@ impl Reporter {
             pace: Pace::new(&key.to_string()),
             key: key.clone(),
             status: ScalingPolicyStatus::default(),
-            written: ScalingPolicyStatus::default(),
+            written: Written::default(),
             led: false,
             untold: None,
         }
@@ -74,8 +74,8 @@ impl Reporter {
     /// Begins a tick. Until this instance leads, the status in the cluster is another one's work, and is taken over.
     pub fn start(&mut self, object: &PolicyObject, leads: bool) {
         if !self.led {
-            self.written = policies::written_status(object);
-            self.status = self.written.clone();
+            self.status = policies::written_status(object);
+            self.written = Written::from(self.status.clone());
         }
         self.led = leads;
     }
@@ -101,20 +101,21 @@ impl Reporter {
         if !context.writer.leads() {
             return;
         }
-        let change = status::change(&self.written, &self.status);
+        let change = self.written.change(&self.status);
         if !self.pace.due(change, now) {
             return;
         }
         match self.write(context, object, gate).await {
             Ok(()) => {
                 self.pace.wrote(change, now);
-                let told = std::mem::replace(&mut self.written, self.status.clone());
+                let told = self.written.took(&self.status);
                 if change == Change::Urgent {
                     self.publish(context, object, &told, gate).await;
                 }
             }
             Err(WriteError::Dropped { refusal: Refusal::Rate, .. }) => self.untold = Some(gate),
-            Err(_) => {}
+            Err(WriteError::Dropped { .. }) => {}
+            Err(_) => self.written.failed(),
         }
     }
 

@@ -355,6 +355,39 @@ fn without_times(status: &ScalingPolicyStatus) -> ScalingPolicyStatus {
     status
 }
 
+/// The status of one policy as it was written last, as far as that is known.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    status: ScalingPolicyStatus,
+    unsure: bool,
+}
+
+impl From<ScalingPolicyStatus> for Written {
+    fn from(status: ScalingPolicyStatus) -> Self {
+        Self { status, unsure: false }
+    }
+}
+
+impl Written {
+    /// How much a status differs from it.
+    #[must_use]
+    pub fn change(&self, next: &ScalingPolicyStatus) -> Change {
+        if self.unsure { Change::Urgent } else { change(&self.status, next) }
+    }
+
+    /// Notes a write; answers what was written before.
+    pub fn took(&mut self, status: &ScalingPolicyStatus) -> ScalingPolicyStatus {
+        self.unsure = false;
+        std::mem::replace(&mut self.status, status.clone())
+    }
+
+    /// Notes a write that failed. It may have taken all the same, so that nobody knows what is there until the next one
+    /// takes: what was written before may have to be written once more.
+    pub const fn failed(&mut self) {
+        self.unsure = true;
+    }
+}
+
 /// When a status of one policy was written, and how many more may follow at once.
 #[derive(Clone, Debug)]
 pub struct Pace {

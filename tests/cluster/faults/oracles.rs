@@ -20,9 +20,10 @@ use crate::support::AuditEvent;
 const OURS: &str = "arbiter";
 const HPA_CONTROLLER: &str = "kube-controller-manager";
 
-/// A status that is written so long after a signal was lost rests on what was read since: it is read and decided on every
-/// 5 s, an answer is waited for for 3 s, and so is the write's.
-const NOTICED: SignedDuration = SignedDuration::from_secs(16);
+/// Up to which age a sample of Prometheus is fresh (`observe::signals::judge::PROMETHEUS_LIMITS`), and what may pass from a decision until the API server
+/// has its status: the target's reads, a write's timeout, and the wait for room among all writes until the next tick.
+const FRESH: SignedDuration = SignedDuration::from_secs(30);
+const ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(15);
 
 /// All of them on one history.
 pub(super) fn judge(history: &History, versions: &Versions, steps: Steps) -> Vec<String> {
@@ -146,9 +147,8 @@ fn status_true(versions: &Versions, steps: Steps) -> Vec<String> {
             wrong.push(format!("status: at {} InControl is True while the HPA is active", after.at));
         }
         let fresh = says.get("SignalsFresh").is_some_and(|said| said.starts_with("True"));
-        let dark = told(new).zip(steps.dark).is_some_and(|(at, [from, to])| from + NOTICED <= at && at < to);
-        if fresh && dark {
-            wrong.push(format!("status: at {} SignalsFresh is True while the signal is lost", after.at));
+        if let Some(why) = told(new).filter(|_| fresh).and_then(|at| stale(new, at, steps)) {
+            wrong.push(format!("status: at {} SignalsFresh is True, {why}", after.at));
         }
         let seen = new["status"]["observedGeneration"].as_i64();
         if seen > new["metadata"]["generation"].as_i64() {
@@ -156,6 +156,20 @@ fn status_true(versions: &Versions, steps: Steps) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Why signals cannot be as fresh as a status claims that was written then: while the signal is lost nothing is known but what
+/// was sampled before, and that grows old.
+fn stale(policy: &Value, written: Timestamp, steps: Steps) -> Option<String> {
+    let sampled = policy["status"]["signals"].as_array()?.iter();
+    let oldest: Timestamp = sampled.filter_map(|signal| signal["sampleTime"].as_str()?.parse().ok()).min()?;
+    if written.duration_since(oldest) > FRESH + ON_ITS_WAY {
+        return Some(format!("and its sample of {oldest} was old at {written}"));
+    }
+    let [from, to] = steps.dark?;
+    // The API server keeps whole seconds.
+    let unseen = written < to && oldest > from + SignedDuration::from_secs(1);
+    unseen.then(|| format!("and its sample of {oldest} cannot have been seen: lost since {from}"))
 }
 
 /// No write rests on a claim that had run out: each comes after a renewal of the lease that is young enough. `margin` is

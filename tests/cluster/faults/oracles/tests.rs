@@ -107,17 +107,24 @@ fn a_status_that_claims_too_much_is_found() {
 }
 
 #[test]
-fn fresh_signals_in_the_dark_are_found() {
-    let policy = |second: i64, status: &str| {
-        let at = Timestamp::from_second(second).expect("a time").to_string();
+fn freshness_that_cannot_be_is_found() {
+    let time = |second: i64| Timestamp::from_second(second).expect("a time");
+    let policy = |written: i64, status: &str, sampled: i64| {
         let condition = json!({"type": "SignalsFresh", "status": status, "reason": "Fresh"});
-        let fields = json!([{"manager": OURS, "subresource": "status", "time": at}]);
-        json!({"metadata": {"generation": 1, "managedFields": fields}, "status": {"conditions": [condition]}})
+        let fields = json!([{"manager": OURS, "subresource": "status", "time": time(written).to_string()}]);
+        let signals = json!([{"name": "load", "state": "Fresh", "sampleTime": time(sampled).to_string()}]);
+        json!({"metadata": {"generation": 1, "managedFields": fields}, "status": {"conditions": [condition], "signals": signals}})
     };
-    let told = |second| versions(&[(Kind::Policy, 1, policy(0, "False")), (Kind::Policy, 2, policy(second, "True"))]);
-    let dark = [1_000, 1_030].map(|second| Timestamp::from_second(second).expect("a time"));
-    let found = |second| status_true(&told(second), Steps { may_shrink_from: None, dark: Some(dark) }).len();
-    assert_eq!((found(1_010), found(1_020), found(1_031)), (0, 1, 0));
+    let told = |written, sampled| {
+        versions(&[(Kind::Policy, 1, policy(0, "False", 0)), (Kind::Policy, 2, policy(written, "True", sampled))])
+    };
+    let dark = Some([1_000, 1_030].map(time));
+    let found =
+        |written, sampled, dark| status_true(&told(written, sampled), Steps { may_shrink_from: None, dark }).len();
+    assert_eq!(found(1_010, 999, dark), 0, "sampled before");
+    assert_eq!(found(1_010, 1_005, dark), 1, "sampled in the dark");
+    assert_eq!(found(1_031, 1_029, dark), 0, "the dark is over");
+    assert_eq!((found(1_045, 1_000, None), found(1_046, 1_000, None)), (0, 1), "old");
 }
 
 fn audited(second: i64, verb: &str, resource: &str) -> AuditEvent {
