@@ -107,7 +107,11 @@ impl Tables {
                         self.again.insert(namespace.to_owned(), now + FORBIDDEN);
                         context.known.sizes.set_problem(namespace, Some(("Forbidden", error.to_string())));
                     }
-                    _ => drop(self.again.insert(namespace.to_owned(), now + APART)),
+                    // It may have taken all the same: what is there is not known until it is read.
+                    _ => {
+                        self.read_next = Some(now + APART);
+                        self.again.insert(namespace.to_owned(), now + APART);
+                    }
                 }
                 tracing::warn!(namespace, category = error.category(), "{error}.");
             }

@@ -42,8 +42,9 @@ const DEATH: Duration = Duration::from_secs(2);
 /// Lists whose staleness an API server cannot be accused of once the workload was given back: arbiter asks for the most
 /// recent ones, and ownership rests on that (`docs/faults.md`).
 const OWNERSHIP: [&str; 1] = ["horizontalpodautoscalers"];
-/// Never stale: a policy's older version says what a person no longer wants.
-const NEVER_STALE: [&str; 1] = ["scalingpolicies"];
+/// Never stale: a policy's older version says what a person no longer wants; and tables are read by a list every five minutes
+/// alone, so that what an old one hides would be missed for longer than a history lasts.
+const NEVER_STALE: [&str; 2] = ["scalingpolicies", "podsizes"];
 
 /// Where a process is killed: the site, and whether it still gets the answer.
 pub(super) type Kill = (Site, bool);

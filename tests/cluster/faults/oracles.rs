@@ -168,7 +168,8 @@ fn stale(policy: &Value, written: Timestamp, steps: Steps) -> Option<String> {
     }
     let [from, to] = steps.dark?;
     // The API server keeps whole seconds.
-    let unseen = written < to && oldest > from + SignedDuration::from_secs(1);
+    let second = SignedDuration::from_secs(1);
+    let unseen = written + second <= to && oldest > from + second;
     unseen.then(|| format!("and its sample of {oldest} cannot have been seen: lost since {from}"))
 }
 

@@ -5,6 +5,7 @@
 //! through a real Prometheus. What was really done is read in the cgroup files of the containers.
 
 mod cgroup;
+mod clock;
 mod closes;
 mod failed;
 mod in_place;

@@ -105,9 +105,14 @@ pub(crate) struct Arbiter {
 impl Arbiter {
     /// Starts the built binary with these arguments: metrics and health at one free port, page and API at another.
     pub(crate) fn start(kubeconfig: &Path, args: &[String], log: &Path) -> Self {
+        Self::start_in(&[], kubeconfig, args, log)
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn start_in(environment: &[(&str, &str)], kubeconfig: &Path, args: &[String], log: &Path) -> Self {
         let [listen, page] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_arbiter"));
-        command.env("KUBECONFIG", kubeconfig).arg("run");
+        command.env("KUBECONFIG", kubeconfig).envs(environment.iter().copied()).arg("run");
         command.arg(format!("--listen={listen}")).arg(format!("--page-listen={page}")).args(args);
         Self {
             process: Process::start(&command, log),

@@ -112,6 +112,11 @@ impl Scene {
     /// Starts an instance of arbiter and does not wait for it. Its queue, Prometheus and exporters are processes of this
     /// machine, which no namespace's pods are: policies may look at anything, unless `extra` names who may.
     pub(crate) fn arbiter_unready(&self, identity: &str, extra: &[&str]) -> Arbiter {
+        self.arbiter_in(&[], identity, extra)
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn arbiter_in(&self, environment: &[(&str, &str)], identity: &str, extra: &[&str]) -> Arbiter {
         let mut args = vec![
             format!("--namespace={}", self.namespace),
             format!("--lease-namespace={}", self.profile.namespace()),
@@ -125,7 +130,7 @@ impl Scene {
             args.push("--trusted-namespace=*".to_owned());
         }
         args.extend(extra.iter().map(|&a| a.to_owned()));
-        Arbiter::start(&self.kubeconfig, &args, &self.log(identity))
+        Arbiter::start_in(environment, &self.kubeconfig, &args, &self.log(identity))
     }
 
     /// Creates a workload without an emulator.
