@@ -77,8 +77,10 @@ impl Limits {
         let share = |whole: usize, least: usize| (whole * WHOLE / policies).max(least.min(whole));
         let snapshots = share(self.snapshots, 0);
         Self {
-            fine: share(self.fine, 8),
-            coarse: share(self.coarse, 24),
+            fine: share(self.fine, 6),
+            coarse: share(self.coarse, 12),
+            // What waits to be thinned takes room as well.
+            group: share(self.group, 4),
             decisions: share(self.decisions, 2),
             snapshots: if snapshots < LEAST_REPLAY { 0 } else { snapshots },
             ..self

@@ -39,6 +39,8 @@ const LEASE: [&str; 3] = ["--lease-duration=12s", "--lease-renew-deadline=8s", "
 pub(super) const CLAIM_AND_WRITE: Duration = Duration::from_millis(11_500);
 /// Kills of one process: with so many, four blocks have every site in their plans, before and after its answer.
 pub(super) const KILLS: usize = 12;
+/// Writes that few histories have: every block has them in its plan, before the answer and after it in turn.
+const RARE: [Site; 3] = [Site::Evict, Site::TableUpdate, Site::TableDelete];
 /// How long a history may take to become what it is without faults, after the last fault. Two minutes of that are the
 /// pace at which a status that has changed often is written.
 const CONVERGED: Duration = Duration::from_secs(200);
@@ -101,7 +103,8 @@ impl Block {
             seed: mix(seed, nth as u64),
         };
         let first = usize::try_from(index).unwrap_or_default() * KILLS;
-        let armed = (first..first + KILLS).map(kill).collect();
+        let rare = RARE.map(|site| (site, index.is_multiple_of(2)));
+        let armed = (first..first + KILLS).map(kill).chain(rare).collect();
         Self { index: Some(index), seed, histories: (0..histories).map(history).collect(), armed }
     }
 

@@ -1,9 +1,6 @@
 //! What a run came to, in numbers, for a person to read.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
     api::Kill,
@@ -54,10 +51,10 @@ impl Tally {
         &self.wrong
     }
 
-    /// Kills that have not been done.
-    pub(super) fn spared(&self) -> BTreeSet<Kill> {
-        let all = Site::ALL.into_iter().flat_map(|site| [(site, false), (site, true)]);
-        all.filter(|kill| !self.kills.contains_key(kill)).collect()
+    /// Sites at which nobody was killed, neither before the answer nor after it.
+    pub(super) fn spared(&self) -> Vec<Site> {
+        let spared = |site: &Site| [false, true].iter().all(|after| !self.kills.contains_key(&(*site, *after)));
+        Site::ALL.into_iter().filter(spared).collect()
     }
 
     /// Injected faults.
