@@ -158,7 +158,7 @@ fn what_another_leader_wrote_holds_until_decided() {
     let table = |book: &Book| book.due(&index(&[])).remove(0).2;
     let found = BTreeMap::from([("shop".to_owned(), Table { object: None, rows: table(&old) })]);
     let book = Book::default();
-    book.set_found(found);
+    book.set_found("", found);
     assert!(due(&book, &index(&[object("web", "Auto")])).is_empty(), "kept as it is");
     assert_eq!(due(&book, &index(&[object("web", "Recommend")])), no_rows());
     assert_eq!(due(&book, &index(&[])), no_rows());

@@ -156,8 +156,8 @@ impl Api {
     }
 
     /// Ends what is left of the kills but for these.
-    pub(super) fn disarm_but(&self, kept: Site) {
-        self.shared.lock().armed.retain(|(site, _)| *site == kept);
+    pub(super) fn disarm_but(&self, kept: &[Site]) {
+        self.shared.lock().armed.retain(|(site, _)| kept.contains(site));
     }
 
     /// Whether requests about the lease get through.
