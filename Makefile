@@ -18,7 +18,7 @@ demo: ## A recorded day under an HPA and under arbiter, side by side, on a live 
 	$(CARGO) run --quiet --release --no-default-features --features page -- demo $(DEMO_ARGS)
 
 .PHONY: test
-test: lint test-plain test-web test-cluster ## Everything: lint, unit, golden, API mocks, browser, real control plane
+test: lint deny test-plain test-web test-cluster ## Everything: lint, supply chain, unit, golden, API mocks, browser, real control plane
 
 .PHONY: lint
 lint: ## Format, clippy (each feature set), docs without warnings, one TLS provider
@@ -43,7 +43,11 @@ test-web: ## The page in headless Chromium (installs Debian's chromium when root
 test-cluster: ## A real etcd, API server, controller manager, scheduler, Prometheus and NATS
 	tests/cluster/build
 	$(CARGO) test --test recording
-	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure:: --skip admission_cost:: --skip live::the_old
+	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure:: --skip admission_cost:: --skip live::the_old --skip node:: --skip faults::
+
+.PHONY: test-node
+test-node: ## A real kubelet and containerd: in-place resizes in the cgroups of a real service (root; installs Debian's runc and CNI plugins)
+	tests/cluster/real-node
 
 .PHONY: measure
 measure: ## Reaction times and memory of the live controller, into simulations/results/live-latency.md
@@ -64,6 +68,18 @@ live: ## HPA, VPA and KEDA, then arbiter, then they again on one workload under 
 scale: ## What 100 to 10,000 policies cost (a quarter of an hour), into simulations/results/scale.md
 	tests/scale/run
 
+.PHONY: flame
+flame: ## Where its CPU time goes with 10,000 policies (needs perf), into simulations/results/scale-flame.svg
+	tests/scale/flame
+
+HISTORIES ?= 10000
+SEED ?= 1
+
+.PHONY: faults
+faults: ## Seeded faults between real parts (HISTORIES=10000 SEED=1, hours): histories, depositions, failovers, into simulations/results/faults.md
+	tests/cluster/build
+	tests/cluster/fault-histories $(HISTORIES) $(SEED)
+
 TRACES ?= simulations/traces
 
 .PHONY: results
@@ -77,6 +93,10 @@ judge: ## What the decision model must reach, measured (TRACES=…; SEEDS=1 HALF
 .PHONY: bench
 bench: ## Time of one decision
 	$(CARGO) bench --bench decide
+
+.PHONY: fuzz
+fuzz: ## Fuzz everything that reads other people's bytes, FUZZ_SECONDS (60) each, into simulations/results/fuzz.md
+	fuzz/run
 
 .PHONY: crds
 crds: ## Regenerate what is generated: CRDs, admission policies and the reference tables
@@ -92,6 +112,10 @@ crds: ## Regenerate what is generated: CRDs, admission policies and the referenc
 	$(CARGO) run --quiet --no-default-features -- crds --docs > docs/reference/scalingpolicy.md
 
 .PHONY: deny
-deny: ## Licences, bans and sources of the dependencies (installs cargo-deny)
-	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
-	$(CARGO) deny check bans licenses sources
+deny: ## Bans, licences and sources of the dependencies, and known vulnerabilities where the database can be had (builds cargo-deny once)
+	tests/supply-chain
+
+.PHONY: image
+image: ## The container image without a container engine: target/image (OCI layout), its bill of materials beside it, checked
+	deploy/image/build
+	tests/image

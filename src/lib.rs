@@ -33,6 +33,9 @@ pub mod cli;
 pub mod controller;
 pub mod decide;
 #[cfg(feature = "controller")]
+#[doc(hidden)]
+pub mod fuzz;
+#[cfg(feature = "controller")]
 pub mod observe;
 pub mod policy;
 pub mod report;

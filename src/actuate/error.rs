@@ -53,6 +53,17 @@ impl WriteKind {
         }
     }
 
+    /// Share of the tokens of all writes that it leaves to others: words are later than deeds, and Events last, since the
+    /// status says the same and stays; what is remembered can be written a minute later.
+    #[must_use]
+    pub const fn leaves(self) -> f64 {
+        match self {
+            Self::Scale | Self::Resize | Self::Evict | Self::Takeover | Self::PodSizes => 0.0,
+            Self::Status => 0.5,
+            Self::Event | Self::Memory => 0.75,
+        }
+    }
+
     /// Whether it moves a workload: then the policy must be in mode Auto. Giving back happens in every other mode.
     #[must_use]
     pub const fn touches_workload(self) -> bool {

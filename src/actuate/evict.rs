@@ -21,7 +21,7 @@ impl Writer {
         gate: Gate,
     ) -> Result<(), WriteError> {
         let what = format!("eviction of pod {}/{}", eviction.namespace, eviction.name);
-        if current.is_none_or(|p| p.uid != eviction.uid || !p.counts()) {
+        if current.is_none_or(|p| *p.uid != *eviction.uid || !p.counts()) {
             return Err(WriteError::Replaced { what });
         }
         let permit =

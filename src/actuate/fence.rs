@@ -1,7 +1,8 @@
 //! The fence: what must hold before any write leaves.
 //!
 //! The leader's claim is current, the snapshot is young, the mode is Auto (for writes that touch a workload), and the
-//! one token bucket of all writes has a token. Time is an argument.
+//! one token bucket of all writes has a token; reports leave a share of them to writes that move a workload, so that
+//! ten thousand policies with something to say hold up none that has something to do. Time is an argument.
 //!
 //! Why a claim that is current now is enough for a request that takes a while: a claim runs out at the renew deadline
 //! (10 s after the last renewal was *sent*), a request is given up after [`super::WRITE_TIMEOUT`] (3 s), and nobody else
@@ -50,14 +51,14 @@ impl Bucket {
         Self { per_second, size, tokens: size, filled: None }
     }
 
-    /// Takes a token, if there is one.
-    pub fn take(&mut self, now: Instant) -> bool {
+    /// Takes a token, if there is one and at least this share of the bucket is full.
+    pub fn take(&mut self, now: Instant, share: f64) -> bool {
         if let Some(filled) = self.filled {
             let passed = now.saturating_duration_since(filled).as_secs_f64();
             self.tokens = (self.tokens + passed * self.per_second).min(self.size);
         }
         self.filled = Some(now);
-        let granted = self.tokens >= 1.0;
+        let granted = self.tokens >= (self.size * share).max(1.0);
         if granted {
             self.tokens -= 1.0;
         }
@@ -110,7 +111,7 @@ impl Fence {
         if now.saturating_duration_since(gate.seen) > self.max_age {
             return Err(Refusal::Old);
         }
-        let granted = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(now);
+        let granted = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(now, kind.leaves());
         if granted { Ok(Permit(())) } else { Err(Refusal::Rate) }
     }
 }
@@ -160,7 +161,18 @@ mod tests {
         assert!(fence.pass(WriteKind::Scale, gate, now).is_ok());
         assert!(fence.pass(WriteKind::Status, gate, now).is_ok());
         assert_eq!(fence.pass(WriteKind::Event, gate, now).unwrap_err(), Refusal::Rate);
-        assert!(fence.pass(WriteKind::Event, gate, now + Duration::from_secs(1)).is_ok());
+        assert!(fence.pass(WriteKind::Event, gate, now + Duration::from_secs(2)).is_ok());
+    }
+
+    #[test]
+    fn reports_leave_tokens_to_writes_that_move_a_workload() {
+        let now = Instant::now();
+        let fence = fence(Some(now + AGE), 100.0);
+        let gate = Gate { mode: Mode::Auto, seen: now };
+        let granted = |kind| (0..200).take_while(|_| fence.pass(kind, gate, now).is_ok()).count();
+        assert_eq!(granted(WriteKind::Event), 26);
+        assert_eq!(granted(WriteKind::Status), 25);
+        assert_eq!(granted(WriteKind::Scale), 49);
     }
 
     #[test]

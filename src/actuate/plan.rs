@@ -187,9 +187,9 @@ fn take_back(pod: &PodFacts, wanted: Wanted<'_>, attempts: &Attempts, now: Times
 /// The resize that asks for these sizes; `None`: the pod asks for them already.
 fn ask(pod: &PodFacts, to: &[Size]) -> Option<PodResize> {
     let mut resize = PodResize {
-        namespace: pod.namespace.clone(),
-        name: pod.name.clone(),
-        uid: pod.uid.clone(),
+        namespace: pod.namespace.to_string(),
+        name: pod.name.to_string(),
+        uid: pod.uid.to_string(),
         containers: Vec::new(),
         before: Vec::new(),
         sidecars: Vec::new(),
@@ -212,8 +212,8 @@ fn ask(pod: &PodFacts, to: &[Size]) -> Option<PodResize> {
         resize.relieves |= exceeds(&asked, to);
         resize.killed |= container.oom.is_some() && to.requests.memory_bytes > had.requests.memory_bytes;
         resize.restarts |= to.restarts;
-        resize.sidecars.extend(container.sidecar.then(|| container.name.clone()));
-        let named = |requests, limits| ContainerSize { name: container.name.clone(), requests, limits };
+        resize.sidecars.extend(container.sidecar.then(|| container.name.to_string()));
+        let named = |requests, limits| ContainerSize { name: container.name.to_string(), requests, limits };
         resize.before.push(named(had.requests, had.limits));
         resize.containers.push(named(requests, limits));
     }
@@ -279,9 +279,9 @@ fn evict(
         let may = may && !evictions.was_evicted(&pod.name, *cause);
         if may && down.take(pod.ready()) {
             chosen.push(PodEviction {
-                namespace: pod.namespace.clone(),
-                name: pod.name.clone(),
-                uid: pod.uid.clone(),
+                namespace: pod.namespace.to_string(),
+                name: pod.name.to_string(),
+                uid: pod.uid.to_string(),
                 cause: *cause,
             });
         }

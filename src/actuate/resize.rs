@@ -20,7 +20,7 @@ impl Writer {
     /// is going, nothing is sent.
     pub async fn resize(&self, resize: &PodResize, current: Option<&PodFacts>, gate: Gate) -> Result<(), WriteError> {
         let what = format!("pods/resize {}/{} ({})", resize.namespace, resize.name, words(resize));
-        if current.is_none_or(|p| p.uid != resize.uid || !p.counts()) {
+        if current.is_none_or(|p| *p.uid != *resize.uid || !p.counts()) {
             return Err(WriteError::Replaced { what });
         }
         let permit = self

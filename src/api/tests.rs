@@ -159,3 +159,31 @@ fn a_condition_turns_only_when_its_status_does() {
     assert_eq!(list[0].message.len(), conditions::MAX_MESSAGE_BYTES);
     assert!(find(&list, ConditionType::Limited).is_none());
 }
+
+/// Every property below a schema, by its path.
+fn properties(schema: &Value, path: &str, found: &mut Vec<String>) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        found.push(path.clone());
+        properties(property, &path, found);
+    }
+    for inner in ["items", "additionalProperties"].map(|inner| &schema[inner]).into_iter().filter(|s| s.is_object()) {
+        properties(inner, path, found);
+    }
+}
+
+#[test]
+fn no_field_names_an_object_of_another_namespace() {
+    let mut fields = Vec::new();
+    properties(&super::schema::root()["properties"]["spec"], "spec", &mut fields);
+    assert!(fields.iter().any(|f| f == "spec.signals.prometheus.query"), "{fields:?}");
+    let ends = |field: &&String, word: &str| field.to_lowercase().rsplit('.').next().is_some_and(|f| f.contains(word));
+    let namespaces: Vec<_> = fields.iter().filter(|f| ends(f, "namespace")).collect();
+    assert_eq!(namespaces, Vec::<&String>::new());
+    // A Secret is a name in the policy's own namespace; in this version none is read at all (`policy::compile::later`).
+    let secrets: Vec<_> = fields.iter().filter(|f| f.to_lowercase().contains("secret")).collect();
+    let of = |source: &str| {
+        [format!("spec.signals.{source}.authSecretRef"), format!("spec.signals.{source}.authSecretRef.name")]
+    };
+    assert_eq!(secrets, [of("natsJetStream"), of("rabbitmq"), of("redis")].concat().iter().collect::<Vec<_>>());
+}

@@ -132,6 +132,16 @@ impl Session {
     }
 }
 
+/// What is answered to a stream, and the Memory at its end.
+#[cfg(feature = "controller")]
+pub(crate) fn answers(policy: Option<Policy>, input: &[u8]) -> (Vec<u8>, Option<Memory>) {
+    let mut session = Session { policy, memory: None };
+    let mut output = Vec::new();
+    let served = session.serve(input, &mut output, |_| Ok(()));
+    served.expect("reading from and writing to memory cannot fail");
+    (output, session.memory)
+}
+
 /// Reads Memory; a file that is not there yet is an empty one.
 fn read_memory(path: &Path) -> Result<Option<Memory>, Failure> {
     let bad = |problem: String| Failure::Input(format!("{}: {problem}; remove it to begin anew", path.display()));

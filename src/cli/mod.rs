@@ -7,6 +7,9 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+#[cfg(feature = "controller")]
+pub(crate) use {decide::answers, validate::judged};
+
 mod completions;
 mod crds;
 mod decide;

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::Failure;
 use crate::{
     controller::{self, Config, ControllerError, lease::Timing},
-    observe::prometheus::PrometheusConfig,
+    observe::{prometheus::PrometheusConfig, tenancy::Tenancy},
     policy::Shard,
     units::Seconds,
 };
@@ -39,6 +39,17 @@ pub(super) struct Args {
     /// Equality matcher added to every selector of every query, for example cluster=eu1
     #[arg(long, value_name = "LABEL=VALUE", requires = "prometheus")]
     extra_matcher: Vec<String>,
+    /// Namespace whose policies may look at series and hosts of all namespaces, several times for several, `*` for all; those of
+    /// others see their own namespace only [default: none]
+    #[arg(long = "trusted-namespace", value_name = "NAME", env = "ARBITER_TRUSTED_NAMESPACES", value_delimiter = ',')]
+    trusted_namespaces: Vec<String>,
+    /// Label that names the namespace of a series, several times for several; the first is added to selectors without any
+    /// [default: namespace]
+    #[arg(long = "namespace-label", value_name = "LABEL", env = "ARBITER_NAMESPACE_LABELS", value_delimiter = ',', value_parser = label)]
+    namespace_labels: Vec<String>,
+    /// Host that policies of every namespace may ask directly, with or without a port, several times for several
+    #[arg(long = "allow-source", value_name = "HOST[:PORT]", env = "ARBITER_ALLOW_SOURCES", value_delimiter = ',')]
+    allowed_sources: Vec<String>,
     /// Directory in which what is remembered of each workload outlives a restart [default: kept in memory alone, and read from
     /// Prometheus' history after a restart]
     #[arg(long, value_name = "DIR", env = "ARBITER_STATE_DIR")]
@@ -134,6 +145,9 @@ fn config(args: Args) -> Result<Config, Failure> {
         prometheus,
         prometheus_header,
         extra_matcher,
+        trusted_namespaces,
+        namespace_labels,
+        allowed_sources,
         state_dir,
         state_objects,
         usage_window,
@@ -175,6 +189,7 @@ fn config(args: Args) -> Result<Config, Failure> {
         context,
         namespaces,
         prometheus,
+        tenancy: Tenancy::new(trusted_namespaces, namespace_labels, allowed_sources),
         state_dir,
         state_objects,
         usage_window: Seconds(usage_window.as_secs_f64()),
@@ -220,6 +235,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parsed.filter(|d| !d.is_zero()).ok_or_else(|| "write a span of time above zero, for example 15s or 1500ms".into())
 }
 
+/// The name of a Prometheus label.
+fn label(text: &str) -> Result<String, String> {
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let sound = text.starts_with(first) && text.chars().all(|c| first(c) || c.is_ascii_digit());
+    let refusal = || format!("\"{text}\" is not the name of a label: use letters, digits and _");
+    sound.then(|| text.to_owned()).ok_or_else(refusal)
+}
+
 fn start_log(filter: &str, format: LogFormat) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(filter).map_err(|e| Failure::Input(format!("--log \"{filter}\": {e}")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -256,6 +279,7 @@ mod tests {
         assert_eq!(config.timing, Timing::default());
         assert!(config.page_listen.ip().is_loopback());
         assert!(config.namespaces.is_empty());
+        assert!(config.tenancy.confines("shop"), "nobody is trusted unless named");
     }
 
     #[test]
@@ -270,6 +294,19 @@ mod tests {
         assert_eq!(prometheus.extra_matchers, BTreeMap::from([("cluster".to_owned(), "eu1".to_owned())]));
         let error = parse(&["--prometheus=http://p", "--prometheus-header=secret"]).err().unwrap();
         assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn who_may_look_at_what_is_told_by_flags() {
+        let config = parse(&["--trusted-namespace=ops,infra", "--trusted-namespace=platform"]).unwrap();
+        for (namespace, confined) in [("ops", false), ("infra", false), ("platform", false), ("shop", true)] {
+            assert_eq!(config.tenancy.confines(namespace), confined, "{namespace}");
+        }
+        assert!(!parse(&["--trusted-namespace=*"]).unwrap().tenancy.confines("shop"));
+        assert!(parse(&["--namespace-label=a-b"]).err().unwrap().contains("not the name of a label"));
+        let config = parse(&["--namespace-label=ns", "--allow-source=NATS.shared:8222"]).unwrap();
+        assert_eq!(config.tenancy.within("shop"), "ns=\"shop\"");
+        assert!(config.tenancy.is_open(&"http://nats.shared:8222".parse().unwrap()));
     }
 
     #[test]

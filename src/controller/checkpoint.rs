@@ -136,6 +136,13 @@ impl Checkpoints {
         }
     }
 
+    /// Notes that a policy is there: what is remembered of it is kept, however long its target cannot be read.
+    pub fn meet(&self, key: &PolicyKey) {
+        if let Self::Objects(shelf) = self {
+            shelf.meet(key);
+        }
+    }
+
     /// Forgets a policy that is gone.
     pub fn forget(&self, key: &PolicyKey) {
         if let Self::Objects(shelf) = self {

@@ -24,6 +24,7 @@ use crate::{
         clock::Clock,
         kubernetes::{Cluster, Targets, Watches},
         signals::{ReadContext, Readings, SignalHub},
+        tenancy::Tenancy,
         usage::{PodId, UsageSource, UsageTable},
     },
     policy::{Mode, Policy, PolicyKey},
@@ -62,6 +63,8 @@ pub struct Context {
     pub client: Client,
     /// Reader of targets.
     pub targets: Targets,
+    /// What policies may look at.
+    pub tenancy: Tenancy,
     /// Reader of signals.
     pub hub: SignalHub,
     /// Reader of usage.
@@ -90,13 +93,16 @@ pub struct Context {
     pub known: Known,
 }
 
+/// Names of a target's pods, each with whether it is ready.
+type KnownPods = Box<[(Arc<str>, bool)]>;
+
 /// Readings, and what readers need to know.
 #[derive(Debug)]
 pub struct Known {
     usage: RwLock<Read<UsageTable>>,
     signals: RwLock<Read<Readings>>,
     policies: RwLock<BTreeMap<PolicyKey, Arc<Policy>>>,
-    pods: RwLock<BTreeMap<PolicyKey, BTreeMap<String, bool>>>,
+    pods: RwLock<BTreeMap<PolicyKey, KnownPods>>,
     decided_on: Mutex<BTreeMap<PolicyKey, BTreeMap<String, f64>>>,
     owners: RwLock<Arc<BTreeMap<TargetKey, PolicyKey>>>,
     /// What new pods get.
@@ -172,7 +178,7 @@ impl Known {
     }
 
     /// Notes the pods of a policy's target, each with whether it is ready; answers whether they are the first.
-    pub fn set_pods(&self, key: &PolicyKey, pods: BTreeMap<String, bool>) -> bool {
+    pub fn set_pods(&self, key: &PolicyKey, pods: KnownPods) -> bool {
         change(&self.pods, |known| known.insert(key.clone(), pods).is_none())
     }
 
@@ -192,8 +198,8 @@ impl Known {
 
     /// What reading the signals of these policies needs.
     fn read_context<'a>(&self, policies: impl Iterator<Item = &'a PolicyKey>) -> ReadContext {
-        let ready = |pods: &BTreeMap<String, bool>| -> BTreeSet<String> {
-            pods.iter().filter(|(_, ready)| **ready).map(|(name, _)| name.clone()).collect()
+        let ready = |pods: &KnownPods| -> BTreeSet<String> {
+            pods.iter().filter(|(_, ready)| *ready).map(|(name, _)| name.to_string()).collect()
         };
         let known = self.pods.read().unwrap_or_else(PoisonError::into_inner);
         ReadContext { ready_pods: policies.filter_map(|key| Some((key.clone(), ready(known.get(key)?)))).collect() }
@@ -201,8 +207,9 @@ impl Known {
 
     fn pod_ids(&self) -> BTreeSet<PodId> {
         let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
-        let of = |(key, pods): (&PolicyKey, &BTreeMap<String, bool>)| -> Vec<PodId> {
-            pods.keys().map(|name| PodId { namespace: key.namespace.clone(), name: name.clone() }).collect()
+        let of = |(key, pods): (&PolicyKey, &KnownPods)| -> Vec<PodId> {
+            let namespace: Arc<str> = key.namespace.as_str().into();
+            pods.iter().map(|(name, _)| PodId { namespace: Arc::clone(&namespace), name: Arc::clone(name) }).collect()
         };
         pods.iter().flat_map(of).collect()
     }
@@ -348,6 +355,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::observe::tenancy::Tenancy;
 
     #[test]
     fn a_namespace_is_looked_at_alone() {
@@ -357,7 +365,9 @@ mod tests {
             let metadata = json!({"namespace": namespace, "name": name, "generation": 1});
             let object =
                 json!({"metadata": metadata, "spec": {"targetRef": target, "objective": {"utilization": {"cpu": 70}}}});
-            Arc::new(super::super::policies::read(&serde_json::from_value(object).unwrap()).unwrap())
+            Arc::new(
+                super::super::policies::read(&serde_json::from_value(object).unwrap(), &Tenancy::default()).unwrap(),
+            )
         };
         for (namespace, name) in [("a", "x"), ("shop", "api"), ("shop", "web"), ("shop-eu", "web"), ("z", "x")] {
             let policy = policy(namespace, name);

@@ -15,7 +15,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{
     actuate::{Gate, ScaleIntent, WriteError, WriteKind, Writer},
     api::DisplacedStatus,
-    observe::kubernetes::{Cluster, PolicyObject, TargetError, Targets, index::named_target},
+    observe::kubernetes::{Cluster, PolicyObject, TargetError, Targets},
     policy::{self, Mode, PolicyKey},
     takeover::{self, Act, Kind, Outcome, Reason, Rival, Seen, Sides, Step, Target, TargetRef, Write},
     units::Replicas,
@@ -144,7 +144,7 @@ pub async fn advance(hands: Hands<'_>, wanted: Wanted<'_>) -> Custody {
                 tokio::time::sleep(CONFLICT_PAUSE).await;
                 continue;
             }
-            Err(error) => return Custody { error: Some(error), known: true, ..custody },
+            Err(error) => return failed(custody, error),
         }
         if matches!(&write, Write::Rival { act: Act::StandDown, .. }) {
             until_quiet(hands, wanted).await;
@@ -181,7 +181,7 @@ async fn look(hands: Hands<'_>, wanted: Wanted<'_>) -> Option<(Seen, Instant)> {
             return None;
         }
         let object = if wanted.aim == Aim::Orphaned { None } else { Some(index.policy(wanted.key)?) };
-        let target = object.and_then(|object| named_target(object));
+        let target = object.and_then(|object| object.spec.target.clone());
         Seen {
             rivals: index.rivals().around(wanted.key, target.as_ref(), now),
             blind: index.rivals().blind(&wanted.key.namespace),
@@ -281,6 +281,18 @@ fn moment(hands: Hands<'_>, key: &PolicyKey, write: &Write, now: Instant) -> Opt
     sync.checked_sub(LEAD).filter(|left| !left.is_zero())
 }
 
+/// A write that did not happen. Nobody may take the workload for ours because of it; a missing right is said by whoever
+/// counts the error.
+fn failed(custody: Custody, error: WriteError) -> Custody {
+    let (known, obstacle) = match &error {
+        // Held back here: nothing was found out.
+        WriteError::Dropped { .. } => (false, None),
+        WriteError::Forbidden { .. } => (true, None),
+        _ => (true, Some(("WriteFailed", error.to_string()))),
+    };
+    Custody { obstacle, error: Some(error), known, ..custody }
+}
+
 fn postponed(mut custody: Custody, write: &Write, again: Instant) -> Custody {
     custody.known = true;
     custody.again = Some(again);
@@ -358,5 +370,22 @@ fn words(write: &Write) -> String {
         Write::BringInside { from, to, .. } => {
             format!("replicas {from} → {to}, within the bounds of what is given back")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actuate::Refusal;
+
+    #[test]
+    fn a_write_that_failed_is_an_obstacle_and_one_that_was_held_back_tells_nothing() {
+        let what = "horizontalpodautoscalers shop/web (stood down)".to_owned();
+        let error = WriteError::Failed { what: what.clone(), cause: "HTTP 500".into() };
+        let told = failed(Custody::default(), error);
+        let (reason, message) = told.obstacle.expect("an obstacle");
+        assert!(told.known && reason == "WriteFailed" && message.contains("HTTP 500"), "{message}");
+        let held = failed(Custody::default(), WriteError::Dropped { what, refusal: Refusal::Rate });
+        assert!(!held.known && held.obstacle.is_none());
     }
 }

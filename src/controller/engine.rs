@@ -39,6 +39,11 @@ const CONCURRENCY: usize = 16;
 /// How soon after the first look at a workload its usage is asked for.
 const SOON: Duration = Duration::from_secs(1);
 
+/// How often reports that there was no room for among all writes are tried again, and how many: as many as the half of the
+/// writes that reports may take.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
+const TOLD_AGAIN: usize = 20;
+
 /// What feeds the loop.
 #[derive(Debug)]
 pub struct Feeds {
@@ -83,6 +88,8 @@ pub struct Engine {
     slots: BTreeMap<PolicyKey, Slot>,
     last: BTreeMap<PolicyKey, Instant>,
     due: Due,
+    /// Policies with something to say that there was no room for.
+    untold: BTreeSet<PolicyKey>,
     running: JoinSet<Done>,
     refreshing: JoinSet<()>,
     orphans: Orphans,
@@ -119,6 +126,7 @@ impl Engine {
             slots: BTreeMap::new(),
             last: BTreeMap::new(),
             due: Due::default(),
+            untold: BTreeSet::new(),
             owners_of: None,
             stale: Stale::default(),
             running: JoinSet::new(),
@@ -139,6 +147,8 @@ impl Engine {
     pub async fn run(mut self, tick: Duration, mut feeds: Feeds, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut again = tokio::time::interval(TELL_AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.tidy();
             let next_due = self.due.next();
@@ -161,6 +171,7 @@ impl Engine {
                     Err(gone) => if let Ok(panic) = gone.try_into_panic() { std::panic::resume_unwind(panic) },
                 },
                 Some(_) = self.keeping.join_next() => {}
+                _ = again.tick(), if !self.untold.is_empty() => self.tell_again(),
                 _ = ticks.tick() => self.full_tick(),
             }
         }
@@ -300,7 +311,10 @@ impl Engine {
             self.forget(key);
             return false;
         };
-        let slot = self.slots.remove(key).unwrap_or_else(|| Slot::Idle(Box::new(Workload::new(key.clone()))));
+        let slot = self.slots.remove(key).unwrap_or_else(|| {
+            self.context.checkpoints.meet(key);
+            Slot::Idle(Box::new(Workload::new(key.clone())))
+        });
         let (next, workload) = match slot {
             Slot::Idle(workload) => (Slot::Busy { again: false }, Some(workload)),
             Slot::Busy { .. } => (Slot::Busy { again: true }, None),
@@ -311,10 +325,31 @@ impl Engine {
         let (context, room) = (Arc::clone(&self.context), Arc::clone(&self.room));
         self.running.spawn(async move {
             let _place = room.acquire_owned().await;
-            let wishes = workload.tick(&context, &object).await;
+            // In a box of its own, so that thousands that wait for their place take little room.
+            let wishes = Box::pin(workload.tick(&context, &object)).await;
             Done { workload, wishes }
         });
         true
+    }
+
+    /// Tries again some of the reports that there was no room for.
+    fn tell_again(&mut self) {
+        for key in self.untold.iter().take(TOLD_AGAIN).cloned().collect::<Vec<_>>() {
+            // One that is being decided comes back with what it has to say then.
+            self.untold.remove(&key);
+            let Some(object) = self.context.cluster.read().policy(&key).cloned() else { continue };
+            let Some(slot) = self.slots.get_mut(&key) else { continue };
+            match std::mem::replace(slot, Slot::Busy { again: false }) {
+                Slot::Idle(mut workload) => {
+                    let context = Arc::clone(&self.context);
+                    self.running.spawn(async move {
+                        workload.tell_again(&context, &object).await;
+                        Done { workload, wishes: Wishes::default() }
+                    });
+                }
+                busy @ Slot::Busy { .. } => *slot = busy,
+            }
+        }
     }
 
     fn done(&mut self, done: Done, ticks: &mut tokio::time::Interval) {
@@ -326,6 +361,9 @@ impl Engine {
             }
             Some(slot) => {
                 let again = matches!(slot, Slot::Busy { again: true });
+                if done.workload.untold() {
+                    self.untold.insert(key.clone());
+                }
                 self.slots.insert(key.clone(), Slot::Idle(done.workload));
                 if again {
                     self.wake(key.clone());
@@ -371,6 +409,7 @@ impl Engine {
         self.slots.remove(key);
         self.last.remove(key);
         self.due.remove(key);
+        self.untold.remove(key);
         self.context.known.forget(key);
         self.context.checkpoints.forget(key);
         self.context.board.forget(key);

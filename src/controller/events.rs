@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::policy::PolicyKey;
 
-/// Least time between two Events of one policy with one reason.
+/// Least time between two Events of one policy with one reason. More than the six minutes for which the client library's
+/// recorder patches an Event of the same reason instead of creating another: the right to patch Events is not needed.
 const QUIET: SignedDuration = SignedDuration::from_mins(10);
 
 /// Longest note that the API server accepts, in bytes.

@@ -12,7 +12,11 @@ use super::{
     context::Context,
     custody::{self, Aim, Wanted},
 };
-use crate::{actuate::WriteKind, observe::kubernetes::PolicyObject, policy::PolicyKey};
+use crate::{
+    actuate::WriteKind,
+    observe::{kubernetes::PolicyObject, root_cause},
+    policy::PolicyKey,
+};
 
 /// Releases that are under way.
 #[derive(Debug, Default)]
@@ -54,8 +58,17 @@ impl Orphans {
 async fn give_back(context: &Context, key: &PolicyKey) {
     // The watch may lag: a policy that exists gives back itself.
     let policies = Api::<PolicyObject>::namespaced(context.client.clone(), &key.namespace);
-    if !matches!(policies.get_metadata_opt(&key.name).await, Ok(None)) {
-        return;
+    match policies.get_metadata_opt(&key.name).await {
+        Ok(None) => {}
+        Ok(Some(_)) => return,
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            tracing::warn!(policy = %key, "What the policy left is not given back: grant the verb get on scalingpolicies to the controller.");
+            return;
+        }
+        Err(error) => {
+            tracing::warn!(policy = %key, "What the policy left is not given back yet: {}.", root_cause(&error));
+            return;
+        }
     }
     let wanted = Wanted { key, policy: None, aim: Aim::Orphaned, writes: true };
     let custody = custody::advance(context.hands(), wanted).await;

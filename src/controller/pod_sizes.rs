@@ -185,10 +185,11 @@ impl Book {
         self.open().rows.values().any(Option::is_some)
     }
 
-    /// Notes all tables that stand in the cluster.
-    pub fn set_found(&self, found: BTreeMap<String, Table>) {
+    /// Notes all tables that stand in a namespace, or in all where it has no name.
+    pub fn set_found(&self, scope: &str, found: BTreeMap<String, Table>) {
         let mut pages = self.open();
-        pages.found = found;
+        pages.found.retain(|namespace, _| !scope.is_empty() && namespace != scope);
+        pages.found.extend(found);
         pages.changed = true;
     }
 
@@ -290,7 +291,7 @@ fn sharers(policies: &mut dyn Iterator<Item = &Policy>) -> u32 {
 }
 
 fn in_auto(index: &Index, key: &PolicyKey) -> bool {
-    index.policy(key).is_some_and(|p| p.metadata.deletion_timestamp.is_none() && p.spec["mode"] == "Auto")
+    index.policy(key).is_some_and(|p| p.metadata.deletion_timestamp.is_none() && p.spec.mode.as_deref() == Some("Auto"))
 }
 
 /// As many rows as the API server stores in one object, in their order.

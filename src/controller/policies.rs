@@ -4,13 +4,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::Value;
-
 use crate::{
     api::{ScalingPolicy, ScalingPolicySpec, ScalingPolicyStatus},
-    observe::kubernetes::PolicyObject,
-    policy::{Policy, PolicyKey, Problem, compile},
+    observe::{kubernetes::PolicyObject, tenancy::Tenancy},
+    policy::{Policy, PolicyKey, Problem, compile, in_one_line},
 };
+
+/// Longest text of a spec's reader that is repeated, in characters: it may hold what stands in the spec.
+const LONGEST_CAUSE: usize = 300;
 
 /// Why nothing can be decided for a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +35,16 @@ impl NotReady {
     }
 }
 
-/// Reads and compiles a policy; all its problems are in one message.
-pub fn read(object: &PolicyObject) -> Result<Policy, NotReady> {
-    let spec: ScalingPolicySpec = serde_json::from_value(object.spec.clone()).map_err(|e| {
-        NotReady::new("Invalid", format!("spec: {e}: correct the field (arbiter validate shows them all)"))
+/// Reads and compiles a policy and confines it to what it may look at; all its problems are in one message.
+pub fn read(object: &PolicyObject, tenancy: &Tenancy) -> Result<Policy, NotReady> {
+    let spec: ScalingPolicySpec = object.spec.read().map_err(|e| {
+        let what = in_one_line(&e.to_string(), LONGEST_CAUSE);
+        NotReady::new("Invalid", format!("spec: {what}: correct the field (arbiter validate shows them all)"))
     })?;
     let mut policy = ScalingPolicy::new(object.metadata.name.as_deref().unwrap_or_default(), spec);
     policy.metadata.namespace.clone_from(&object.metadata.namespace);
-    compile(&policy).map_err(|problems| {
+    let confined = |mut policy: Policy| tenancy.confine(&mut policy).map(|()| policy);
+    compile(&policy).and_then(confined).map_err(|problems| {
         let (reason, message) = Problem::summary(&problems);
         NotReady::new(reason, message)
     })
@@ -50,7 +53,7 @@ pub fn read(object: &PolicyObject) -> Result<Policy, NotReady> {
 /// The status as it stands in the cluster; one that cannot be read counts as none.
 #[must_use]
 pub fn written_status(object: &PolicyObject) -> ScalingPolicyStatus {
-    serde_json::from_value(object.status.clone()).unwrap_or_default()
+    object.status.read().unwrap_or_default()
 }
 
 /// A target by namespace, group, kind and name: two versions of one API mean the same object.
@@ -59,9 +62,9 @@ pub type TargetKey = (String, String, String, String);
 /// The target that a policy names, read without compiling it.
 #[must_use]
 pub fn target_of(object: &PolicyObject) -> Option<TargetKey> {
-    let text = |field: &str| object.spec.pointer(&format!("/targetRef/{field}")).and_then(Value::as_str);
-    let group = text("apiVersion")?.rsplit_once('/').map_or("", |(group, _)| group);
-    Some((object.key().namespace, group.to_owned(), text("kind")?.to_owned(), text("name")?.to_owned()))
+    let group = object.spec.api_version.as_deref()?.rsplit_once('/').map_or("", |(group, _)| group);
+    let target = object.spec.target.clone()?;
+    Some((object.key().namespace, group.to_owned(), target.kind, target.name))
 }
 
 /// Which policy owns which target: the one created first, then the one whose name comes first. One in deletion owns
@@ -100,7 +103,7 @@ pub fn taken(target: &TargetKey, owner: &PolicyKey) -> NotReady {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -115,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_minimal_policy_compiles() {
-        let policy = read(&object("web", "2026-02-03T10:00:00Z", &on("apps/v1", "web"))).unwrap();
+        let policy = read(&object("web", "2026-02-03T10:00:00Z", &on("apps/v1", "web")), &Tenancy::default()).unwrap();
         assert_eq!(policy.key.to_string(), "shop/web");
         assert_eq!(policy.target.name, "web");
     }
@@ -123,7 +126,7 @@ mod tests {
     #[test]
     fn an_unreadable_spec_is_a_sentence() {
         for spec in [json!(null), json!({}), json!({"targetRef": 7}), json!("text")] {
-            let refused = read(&object("web", "2026-02-03T10:00:00Z", &spec)).unwrap_err();
+            let refused = read(&object("web", "2026-02-03T10:00:00Z", &spec), &Tenancy::default()).unwrap_err();
             assert_eq!(refused.reason, "Invalid");
             assert!(refused.message.starts_with("spec"), "{}", refused.message);
         }
@@ -134,7 +137,7 @@ mod tests {
         let mut spec = on("apps/v1", "web");
         spec["replicas"] = json!({"min": 5, "max": 2});
         spec["signals"] = json!([{"name": "load", "role": "Demand", "prometheus": {"query": "sum(rate(x["}}]);
-        let refused = read(&object("web", "2026-02-03T10:00:00Z", &spec)).unwrap_err();
+        let refused = read(&object("web", "2026-02-03T10:00:00Z", &spec), &Tenancy::default()).unwrap_err();
         assert!(refused.message.contains("spec.signals[0].prometheus.query"), "{}", refused.message);
         assert!(refused.message.contains("spec.replicas"), "{}", refused.message);
     }

@@ -12,10 +12,10 @@ use super::{
     context::Context,
     events::{Notice, cut},
     policies,
-    status::{self, Change, Pace, View},
+    status::{self, Change, Pace, View, Written},
 };
 use crate::{
-    actuate::{FIELD_MANAGER, Gate, WriteError, WriteKind},
+    actuate::{FIELD_MANAGER, Gate, Refusal, WriteError, WriteKind},
     api::{
         ScalingPolicyStatus,
         conditions::{self, ConditionType},
@@ -31,9 +31,11 @@ pub struct Reporter {
     /// As it should be now.
     status: ScalingPolicyStatus,
     /// As it was written last.
-    written: ScalingPolicyStatus,
+    written: Written,
     pace: Pace,
     led: bool,
+    /// Worth a write, and there was no room for it among all writes.
+    untold: Option<Gate>,
 }
 
 impl Reporter {
@@ -44,9 +46,16 @@ impl Reporter {
             pace: Pace::new(&key.to_string()),
             key: key.clone(),
             status: ScalingPolicyStatus::default(),
-            written: ScalingPolicyStatus::default(),
+            written: Written::default(),
             led: false,
+            untold: None,
         }
+    }
+
+    /// Whether something waits for room among all writes.
+    #[must_use]
+    pub const fn untold(&self) -> bool {
+        self.untold.is_some()
     }
 
     /// The status as it should be now.
@@ -65,8 +74,8 @@ impl Reporter {
     /// Begins a tick. Until this instance leads, the status in the cluster is another one's work, and is taken over.
     pub fn start(&mut self, object: &PolicyObject, leads: bool) {
         if !self.led {
-            self.written = policies::written_status(object);
-            self.status = self.written.clone();
+            self.status = policies::written_status(object);
+            self.written = Written::from(self.status.clone());
         }
         self.led = leads;
     }
@@ -76,23 +85,41 @@ impl Reporter {
         let now = context.clock.now();
         let before = std::mem::take(&mut self.status);
         self.status = status::next(&before, view, object.metadata.generation, now);
-        if !context.writer.leads() {
-            return;
-        }
-        let change = status::change(&self.written, &self.status);
-        if !self.pace.due(change, now) {
-            return;
-        }
-        if self.write(context, object, gate).await {
-            self.pace.wrote(change, now);
-            let told = std::mem::replace(&mut self.written, self.status.clone());
-            if change == Change::Urgent {
-                self.publish(context, object, &told, gate).await;
-            }
+        self.tell(context, object, gate).await;
+    }
+
+    /// Tries again what there was no room for.
+    pub async fn tell_again(&mut self, context: &Context, object: &PolicyObject) {
+        if let Some(gate) = self.untold {
+            self.tell(context, object, gate).await;
         }
     }
 
-    async fn write(&self, context: &Context, object: &PolicyObject, gate: Gate) -> bool {
+    async fn tell(&mut self, context: &Context, object: &PolicyObject, gate: Gate) {
+        self.untold = None;
+        let now = context.clock.now();
+        if !context.writer.leads() {
+            return;
+        }
+        let change = self.written.change(&self.status);
+        if !self.pace.due(change, now) {
+            return;
+        }
+        match self.write(context, object, gate).await {
+            Ok(()) => {
+                self.pace.wrote(change, now);
+                let told = self.written.took(&self.status);
+                if change == Change::Urgent {
+                    self.publish(context, object, &told, gate).await;
+                }
+            }
+            Err(WriteError::Dropped { refusal: Refusal::Rate, .. }) => self.untold = Some(gate),
+            Err(WriteError::Dropped { .. }) => {}
+            Err(_) => self.written.failed(),
+        }
+    }
+
+    async fn write(&self, context: &Context, object: &PolicyObject, gate: Gate) -> Result<(), WriteError> {
         let what = format!("scalingpolicies/status {}", self.key);
         let body = json!({
             "apiVersion": PolicyObject::api_version(&()),
@@ -114,12 +141,15 @@ impl Reporter {
         };
         let sent = sent.await;
         self.count(context, WriteKind::Status, sent.as_ref().err());
-        sent.is_ok()
+        sent.map(drop)
     }
 
     fn count(&self, context: &Context, kind: WriteKind, error: Option<&WriteError>) {
         context.metrics.count_write(kind.label(), error.map_or("ok", WriteError::category));
-        if let Some(error) = error {
+        if let Some(error @ WriteError::Dropped { .. }) = error {
+            // It is said a little later, and ten thousand of these are no ten thousand problems.
+            tracing::debug!(policy = %self.key, "{error}.");
+        } else if let Some(error) = error {
             tracing::warn!(policy = %self.key, category = error.category(), "{error}.");
         }
     }

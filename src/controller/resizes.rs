@@ -191,7 +191,7 @@ impl Resizes {
         let denial = match error {
             None => {
                 self.attempts.taken(resize, now);
-                if let Some(pod) = task.pods.iter().find(|p| p.uid == resize.uid) {
+                if let Some(pod) = task.pods.iter().find(|p| *p.uid == *resize.uid) {
                     self.undo.shrunk(resize, pod, (task.snapshot, task.decision), now);
                 }
                 tracing::info!(policy = %key, pod = resize.name, kind = ?resize.kind, "Resized in place.");

@@ -37,6 +37,7 @@ use crate::{
         prometheus::{Prometheus, PrometheusConfig},
         root_cause, shorten,
         signals::{HubConfig, SignalHub},
+        tenancy::{Doors, Tenancy},
         usage::{Cadvisor, MetricsApi, UsageSource},
     },
     policy::Shard,
@@ -69,6 +70,8 @@ pub struct Config {
     pub namespaces: Vec<String>,
     /// The metrics server; none: usage from metrics.k8s.io, no query signals.
     pub prometheus: Option<PrometheusConfig>,
+    /// What policies may look at.
+    pub tenancy: Tenancy,
     /// Directory in which what is remembered of each workload is kept.
     pub state_dir: Option<PathBuf>,
     /// Whether it is kept in objects of the lease's namespace instead.
@@ -197,7 +200,8 @@ fn context(
         }
         None => Box::new(MetricsApi::new(client.clone())),
     };
-    let hub = HubConfig { poll_interval: config.poll_interval, ..HubConfig::new(prometheus) };
+    let doors = Doors::new(client.clone(), watches.cluster.clone(), config.tenancy.clone());
+    let hub = HubConfig { poll_interval: config.poll_interval, doors: Some(doors), ..HubConfig::new(prometheus) };
     let backfill = match &config.prometheus {
         Some(live) => {
             let config = PrometheusConfig { timeout: backfill::QUERY_TIMEOUT, concurrency: 1, ..live.clone() };
@@ -212,6 +216,7 @@ fn context(
         client: client.clone(),
         turnstile: Turnstile::default(),
         targets: Targets::new(client.clone()),
+        tenancy: config.tenancy.clone(),
         hub: SignalHub::new(hub, Arc::clone(&clock))?,
         usage_source,
         backfill,

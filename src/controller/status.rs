@@ -247,7 +247,8 @@ fn note_displaced(status: &mut ScalingPolicyStatus, ownership: Ownership<'_>) {
 fn in_control(status: &mut ScalingPolicyStatus, view: Decided<'_>, generation: Option<i64>, now: Timestamp) {
     let ownership = view.ownership;
     let said_before = conditions::find(&status.conditions, ConditionType::InControl).is_some();
-    if !ownership.known && ownership.obstacle.is_none() && said_before {
+    // Of another mode's claims none stands: what Auto owned, Recommend has perhaps given back.
+    if !ownership.known && ownership.obstacle.is_none() && said_before && view.policy.mode == Mode::Auto {
         return;
     }
     let mut say = |holds, reason: &str, message: &str| {
@@ -352,6 +353,39 @@ fn without_times(status: &ScalingPolicyStatus) -> ScalingPolicyStatus {
         decision.time = Time(Timestamp::UNIX_EPOCH);
     }
     status
+}
+
+/// The status of one policy as it was written last, as far as that is known.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    status: ScalingPolicyStatus,
+    unsure: bool,
+}
+
+impl From<ScalingPolicyStatus> for Written {
+    fn from(status: ScalingPolicyStatus) -> Self {
+        Self { status, unsure: false }
+    }
+}
+
+impl Written {
+    /// How much a status differs from it.
+    #[must_use]
+    pub fn change(&self, next: &ScalingPolicyStatus) -> Change {
+        if self.unsure { Change::Urgent } else { change(&self.status, next) }
+    }
+
+    /// Notes a write; answers what was written before.
+    pub fn took(&mut self, status: &ScalingPolicyStatus) -> ScalingPolicyStatus {
+        self.unsure = false;
+        std::mem::replace(&mut self.status, status.clone())
+    }
+
+    /// Notes a write that failed. It may have taken all the same, so that nobody knows what is there until the next one
+    /// takes: what was written before may have to be written once more.
+    pub const fn failed(&mut self) {
+        self.unsure = true;
+    }
 }
 
 /// When a status of one policy was written, and how many more may follow at once.

@@ -3,7 +3,10 @@
 //! A table is written when its rows change, at most once in 10 s; a row that goes is written at once. Where the API
 //! server has no `MutatingAdmissionPolicy` nobody reads tables, so none is written, and new pods are resized in place.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use kube::{Api, api::ListParams};
 use tokio::time::Instant;
@@ -37,8 +40,10 @@ const UNSERVED: Duration = Duration::from_mins(10);
 pub struct Tables {
     /// When tables are read next; none: not read since this instance leads.
     read_next: Option<Instant>,
-    /// Whether they could be read.
-    readable: bool,
+    /// Namespaces whose tables could be read; one empty name stands for all.
+    readable: BTreeSet<String>,
+    /// Those whose last reading failed.
+    unread: BTreeSet<String>,
     written: BTreeMap<String, Instant>,
     /// Namespaces that are not tried before.
     again: BTreeMap<String, Instant>,
@@ -56,19 +61,23 @@ impl Tables {
         if self.read_next.is_none_or(|at| at <= now) {
             self.read(context, scopes).await;
         }
-        if !self.readable || !(context.known.sizes.take_changed() || std::mem::take(&mut self.waiting)) {
+        if self.readable.is_empty() || !(context.known.sizes.take_changed() || std::mem::take(&mut self.waiting)) {
             return;
         }
         // The modes of policies are looked up now: this is the age that the fence asks for.
         let gate = Gate { mode: Mode::Auto, seen: Instant::now() };
         let due = context.known.sizes.due(&context.cluster.read());
         for (namespace, table, rows) in due {
-            if self.is_time(&namespace, &table, &rows) {
+            if self.knows(&namespace) && self.is_time(&namespace, &table, &rows) {
                 self.write(context, &namespace, &table, rows, gate).await;
             } else {
                 self.waiting = true;
             }
         }
+    }
+
+    fn knows(&self, namespace: &str) -> bool {
+        self.readable.contains("") || self.readable.contains(namespace)
     }
 
     fn is_time(&self, namespace: &str, table: &Table, rows: &Rows) -> bool {
@@ -107,61 +116,100 @@ impl Tables {
                         self.again.insert(namespace.to_owned(), now + FORBIDDEN);
                         context.known.sizes.set_problem(namespace, Some(("Forbidden", error.to_string())));
                     }
-                    _ => drop(self.again.insert(namespace.to_owned(), now + APART)),
+                    // It may have taken all the same: what is there is not known until it is read.
+                    _ => {
+                        self.read_next = Some(now + APART);
+                        self.again.insert(namespace.to_owned(), now + APART);
+                    }
                 }
                 tracing::warn!(namespace, category = error.category(), "{error}.");
             }
         }
     }
 
-    /// Reads all tables.
+    /// Reads all tables. One namespace that cannot be read holds up no other.
     async fn read(&mut self, context: &Context, scopes: &[String]) {
-        let mut problem = None;
-        let (readable, next) = match self.try_read(context, scopes).await {
-            Ok(Some(found)) => {
-                context.known.sizes.set_found(found);
-                (true, READ_AGAIN)
-            }
-            Ok(None) => (false, UNSERVED),
-            Err((reason, why)) => {
-                // Before any policy is in mode Auto nothing is missed.
-                if context.known.sizes.wants_any() {
-                    tracing::warn!("{why}; new pods are resized after they are created.");
-                } else {
-                    tracing::debug!("{why}.");
+        let served = served(context).await;
+        if served.is_ok() && self.unread.remove(EVERYWHERE) {
+            context.known.sizes.set_problem(EVERYWHERE, None);
+        }
+        let next = match served {
+            Ok(true) => {
+                let mut next = READ_AGAIN;
+                for scope in scopes {
+                    let read = list(context, scope).await;
+                    next = next.min(self.note_read(context, scope, read));
                 }
-                problem = (reason == "Forbidden").then_some((reason, why));
-                // Rows that were written before stay known: they can still be taken back.
-                (self.readable, FORBIDDEN)
+                next
+            }
+            Ok(false) => {
+                self.readable.clear();
+                UNSERVED
+            }
+            Err(unread) => {
+                self.unread.insert(EVERYWHERE.to_owned());
+                note_unread(context, EVERYWHERE, unread)
             }
         };
-        context.known.sizes.set_problem(EVERYWHERE, problem);
-        self.readable = readable;
         self.read_next = Some(Instant::now() + next);
     }
 
-    /// All tables by namespace; none: nobody would read them.
-    async fn try_read(&self, context: &Context, scopes: &[String]) -> Result<Option<BTreeMap<String, Table>>, Unread> {
-        let client = context.writer.client();
-        let group = "admissionregistration.k8s.io/v1";
-        let kinds = within("the list of admission kinds", client.list_api_group_resources(group)).await?;
-        if !kinds.resources.iter().any(|r| r.name == "mutatingadmissionpolicies") {
-            return Ok(None);
-        }
-        let mut found = BTreeMap::new();
-        for scope in scopes {
-            let api: Api<PodSizes> =
-                if scope.is_empty() { Api::all(client.clone()) } else { Api::namespaced(client.clone(), scope) };
-            let one = ListParams::default().fields(&format!("metadata.name={POD_SIZES_NAME}"));
-            for object in within("podsizes", api.list(&one)).await?.items {
-                let namespace = object.metadata.namespace.clone().unwrap_or_default();
-                if context.cluster.read().owns(&namespace) {
-                    found.insert(namespace, Table::of(object));
+    /// Notes the tables of one namespace, or of all; answers when they are read next.
+    fn note_read(&mut self, context: &Context, scope: &str, read: Result<BTreeMap<String, Table>, Unread>) -> Duration {
+        match read {
+            Ok(found) => {
+                context.known.sizes.set_found(scope, found);
+                self.readable.insert(scope.to_owned());
+                if self.unread.remove(scope) {
+                    context.known.sizes.set_problem(scope, None);
                 }
+                READ_AGAIN
+            }
+            // Rows that were written before stay known: they can still be taken back.
+            Err(unread) => {
+                self.unread.insert(scope.to_owned());
+                note_unread(context, scope, unread)
             }
         }
-        Ok(Some(found))
     }
+}
+
+/// Whether the API server has what reads tables.
+async fn served(context: &Context) -> Result<bool, Unread> {
+    let group = "admissionregistration.k8s.io/v1";
+    let client = context.writer.client();
+    let kinds = within("the list of admission kinds", client.list_api_group_resources(group)).await?;
+    Ok(kinds.resources.iter().any(|r| r.name == "mutatingadmissionpolicies"))
+}
+
+/// The tables of a namespace, or of all, by namespace.
+async fn list(context: &Context, scope: &str) -> Result<BTreeMap<String, Table>, Unread> {
+    let client = context.writer.client();
+    let api: Api<PodSizes> =
+        if scope.is_empty() { Api::all(client.clone()) } else { Api::namespaced(client.clone(), scope) };
+    let one = ListParams::default().fields(&format!("metadata.name={POD_SIZES_NAME}"));
+    let mut found = BTreeMap::new();
+    for object in within("podsizes", api.list(&one)).await?.items {
+        let namespace = object.metadata.namespace.clone().unwrap_or_default();
+        if context.cluster.read().owns(&namespace) {
+            found.insert(namespace, Table::of(object));
+        }
+    }
+    Ok(found)
+}
+
+/// Notes why tables cannot be read; answers when they are read next.
+fn note_unread(context: &Context, place: &str, (reason, why): Unread) -> Duration {
+    // Before any policy is in mode Auto nothing is missed.
+    if context.known.sizes.wants_any() {
+        tracing::warn!("{why}; new pods are resized after they are created.");
+    } else {
+        tracing::debug!("{why}.");
+    }
+    // What fails for want of a right or a definition does so for a while; what fails otherwise passes.
+    let next = if reason == "Failed" { APART } else { FORBIDDEN };
+    context.known.sizes.set_problem(place, (reason == "Forbidden").then_some((reason, why)));
+    next
 }
 
 /// Why something cannot be read: a word and a sentence.

@@ -137,13 +137,24 @@ impl Workload {
         wishes
     }
 
+    /// Whether something is to be said that there was no room for among all writes.
+    #[must_use]
+    pub const fn untold(&self) -> bool {
+        self.reporter.untold()
+    }
+
+    /// Tries once more to say it.
+    pub async fn tell_again(&mut self, context: &Context, object: &PolicyObject) {
+        self.reporter.tell_again(context, object).await;
+    }
+
     async fn try_tick(
         &mut self,
         context: &Context,
         object: &PolicyObject,
         wishes: &mut Wishes,
     ) -> Result<(), NotReady> {
-        let compiled = self.compile(object);
+        let compiled = self.compile(context, object);
         let outranked = policies::target_of(object).and_then(|target| {
             let owners = context.known.owners();
             let owner = owners.get(&target).filter(|owner| **owner != self.key)?;
@@ -208,7 +219,9 @@ impl Workload {
             context.metrics.count_write(WriteKind::Takeover.label(), "ok");
             tracing::info!(policy = %self.key, "{done}.");
         }
-        let news = custody.obstacle.as_ref().filter(|obstacle| self.custody.obstacle.as_ref() != Some(*obstacle));
+        // A write that failed is logged where it is counted.
+        let news = custody.obstacle.as_ref().filter(|_| custody.error.is_none());
+        let news = news.filter(|obstacle| self.custody.obstacle.as_ref() != Some(*obstacle));
         if let Some((reason, message)) = news {
             tracing::warn!(policy = %self.key, reason, "{message}.");
         }
@@ -314,7 +327,7 @@ impl Workload {
     }
 
     /// The compiled policy; what was remembered of another target or another object of this name is forgotten.
-    fn compile(&mut self, object: &PolicyObject) -> Result<Arc<Policy>, NotReady> {
+    fn compile(&mut self, context: &Context, object: &PolicyObject) -> Result<Arc<Policy>, NotReady> {
         let uid = object.metadata.uid.clone().unwrap_or_default();
         let generation = object.metadata.generation;
         if let Some((known_uid, known_generation, outcome)) = &self.compiled
@@ -323,7 +336,7 @@ impl Workload {
         {
             return outcome.clone();
         }
-        let outcome = policies::read(object).map(Arc::new);
+        let outcome = policies::read(object, &context.tenancy).map(Arc::new);
         let before = self.compiled.take().and_then(|(_, _, outcome)| outcome.ok());
         if let (Some(before), Ok(now)) = (before, &outcome)
             && before.target != now.target

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::{Reading, SignalState, SignalVerdict, Snapshot, arith::sane, sample::Sample};
 use crate::{
-    policy::{Policy, Role, Signal},
+    policy::{Policy, Role, Signal, in_one_line},
     units::Seconds,
 };
 
@@ -306,7 +306,7 @@ impl Verdict {
         let given = || snapshot.signals.get(&name).and_then(|r| r.note.as_ref());
         let note = match self.note {
             Note::None => None,
-            Note::Given => given().map(|note| note.chars().take(NOTE_CHARS).collect()),
+            Note::Given => given().map(|note| in_one_line(note, NOTE_CHARS)),
             Note::NoAge => Some("its age is not known".to_owned()),
         };
         SignalVerdict {

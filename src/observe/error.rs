@@ -69,6 +69,14 @@ pub enum ObserveError {
     /// A direct source whose first poll is under way.
     #[error("the source has not answered yet: its first poll is under way")]
     NotPolledYet,
+    /// A direct source outside of what policies of the namespace may ask.
+    #[error("{why}, so that {url} is not asked: name a Service of the policy's namespace whose pods answer")]
+    NotAllowed {
+        /// The URL, without credentials.
+        url: String,
+        /// Why, as half a sentence.
+        why: String,
+    },
     /// No connection to any of the monitoring endpoints.
     #[error("NATS monitoring at {url} cannot be reached ({why}): check monitoringUrls and the server's http_port")]
     NatsUnreachable {
@@ -149,6 +157,7 @@ impl ObserveError {
             | Self::StreamNotFound { .. }
             | Self::ConsumerNotFound { .. } => "not_found",
             Self::LeaderNotReached { .. } => "no_leader",
+            Self::NotAllowed { .. } => "not_allowed",
             Self::NotPolledYet => "starting",
             Self::MetricsApi { .. } => "metrics_api",
         }
@@ -170,11 +179,7 @@ impl ObserveError {
 /// Cuts somebody else's text to [`MAX_REMOTE_TEXT`] characters on one line.
 #[must_use]
 pub fn shorten(text: &str) -> String {
-    let mut short: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REMOTE_TEXT).collect();
-    if text.chars().nth(MAX_REMOTE_TEXT).is_some() {
-        short.push('…');
-    }
-    short
+    crate::policy::in_one_line(text, MAX_REMOTE_TEXT)
 }
 
 /// The innermost cause of an error, on one line: "Connection refused" rather than "error sending request for url …".

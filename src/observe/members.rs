@@ -100,7 +100,7 @@ mod tests {
         Arc::new(PodFacts {
             name: name.into(),
             owner: (!owner.is_empty()).then(|| owner.into()),
-            labels: labels(&[("app", app)]),
+            labels: Arc::new(labels(&[("app", app)])),
             ..PodFacts::default()
         })
     }
@@ -109,7 +109,7 @@ mod tests {
         let selector = parse_selector("app=web").unwrap();
         let owner_of = |uid: &str| (uid == "rs-of-target").then(|| "target".to_owned());
         let found = members(pods.iter(), &selector, "target", chain, owner_of);
-        (found.pods.iter().map(|p| p.name.clone()).collect(), found.by_selector_only)
+        (found.pods.iter().map(|p| p.name.to_string()).collect(), found.by_selector_only)
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! I/O: The world as Snapshots.
 //!
 //! [`kubernetes`] watches the cluster, [`prometheus`] asks a metrics server, [`usage`] reads what containers use,
-//! [`signals`] reads what policies name; [`members`], [`rollout`] and [`snapshot`] put one workload together. They hand on values
+//! [`signals`] reads what policies name, within what [`tenancy`] lets them; [`members`], [`rollout`] and [`snapshot`] put one workload together. They hand on values
 //! with their age and completeness; what that means for a decision is not their business.
 //!
 //! Invariants: absent is not zero; NaN never leaves this room; an answer with warnings is never complete; an age
@@ -15,6 +15,7 @@ pub mod prometheus;
 pub mod rollout;
 pub mod signals;
 pub mod snapshot;
+pub mod tenancy;
 pub mod usage;
 
 pub use error::{MAX_REMOTE_TEXT, ObserveError, root_cause, shorten};

@@ -6,7 +6,7 @@
 //!
 //! Invariant: what is not a well-formed, successful answer is an error; nothing is logged.
 
-mod answer;
+pub(crate) mod answer;
 pub mod history;
 pub mod promql;
 pub mod range;
@@ -26,6 +26,10 @@ use super::error::{ObserveError, root_cause, shown};
 
 /// Largest answer that is read. A usage query over 100,000 containers answers with about 20 MB.
 const MAX_BODY: usize = 64 << 20;
+
+/// Answers read at once. The server evaluates as many queries as `concurrency` allows, but answers about all of a cluster are
+/// large: while one is decoded the next one arrives.
+const AT_ONCE: usize = 2;
 
 /// Where and how to ask.
 #[derive(Clone)]
@@ -63,7 +67,12 @@ pub struct Prometheus {
     extra_matchers: BTreeMap<String, String>,
     timeout: Duration,
     concurrency: usize,
+    /// Whose answer is being read.
+    reading: tokio::sync::Semaphore,
 }
+
+/// What is made of a body; the error is half a sentence.
+pub(crate) type Read<T> = Result<answer::Decoded<T>, String>;
 
 /// Shows where, never the headers.
 impl std::fmt::Debug for Prometheus {
@@ -95,6 +104,7 @@ impl Prometheus {
             extra_matchers: config.extra_matchers.clone(),
             timeout: config.timeout,
             concurrency: config.concurrency.max(1),
+            reading: tokio::sync::Semaphore::new(AT_ONCE),
         })
     }
 
@@ -106,6 +116,10 @@ impl Prometheus {
 
     /// Evaluates a query now. The matchers of the configuration are added to every selector.
     pub async fn query(&self, promql: &str) -> Result<Answer, ObserveError> {
+        self.ask(promql, &|_, body| answer::decode(body)).await
+    }
+
+    async fn ask<T>(&self, promql: &str, read: &impl Fn(&str, &[u8]) -> Read<T>) -> Result<T, ObserveError> {
         let text = if self.extra_matchers.is_empty() {
             promql.to_owned()
         } else {
@@ -115,7 +129,7 @@ impl Prometheus {
         // POST, because probes and usage queries outgrow what proxies allow in a URL. `raw`, because the library's own
         // decoding drops `warnings`.
         let request = self.client.query(text).timeout(millis).post_raw();
-        match tokio::time::timeout(self.timeout, self.receive(request)).await {
+        match tokio::time::timeout(self.timeout, self.receive(request, |body| read(promql, body))).await {
             Ok(result) => result,
             Err(_elapsed) => Err(self.timed_out(self.timeout)),
         }
@@ -124,15 +138,24 @@ impl Prometheus {
     /// Evaluates many queries, a bounded number at once, each once. A server that cannot be reached is asked only once
     /// per batch, and no batch takes longer than twice the timeout of one query: the tick must not wait for the dead.
     pub async fn batch(&self, queries: &BTreeSet<String>) -> BTreeMap<String, Result<Answer, ObserveError>> {
+        self.batch_as(queries, |_, body| answer::decode(body)).await
+    }
+
+    /// As [`Self::batch`], with what `read` makes of each query's body.
+    pub(crate) async fn batch_as<T>(
+        &self,
+        queries: &BTreeSet<String>,
+        read: impl Fn(&str, &[u8]) -> Read<T>,
+    ) -> BTreeMap<String, Result<T, ObserveError>> {
         let allowed = self.timeout * 2;
         let deadline = tokio::time::Instant::now() + allowed;
         let dead: OnceLock<ObserveError> = OnceLock::new();
         let ask = |query: String| {
-            let dead = &dead;
+            let (dead, read) = (&dead, &read);
             async move {
                 let result = match dead.get() {
                     Some(error) => Err(error.clone()),
-                    None => match tokio::time::timeout_at(deadline, self.query(&query)).await {
+                    None => match tokio::time::timeout_at(deadline, self.ask(&query, read)).await {
                         Ok(result) => result,
                         Err(_elapsed) => Err(self.timed_out(allowed)),
                     },
@@ -150,14 +173,17 @@ impl Prometheus {
         ObserveError::PrometheusTimeout { url: self.shown_url.clone(), seconds: after.as_secs() }
     }
 
-    async fn receive(
+    async fn receive<T>(
         &self,
         request: impl Future<Output = Result<reqwest::Response, prometheus_http_query::Error>>,
-    ) -> Result<Answer, ObserveError> {
+        read: impl FnOnce(&[u8]) -> Read<T>,
+    ) -> Result<T, ObserveError> {
         let mut response = request.await.map_err(|e| self.transport(&e))?;
         let status = response.status().as_u16();
+        // Never closed. Until it is its turn the server holds the answer.
+        let _turn = self.reading.acquire().await.ok();
         let body = read_bounded(&mut response, MAX_BODY).await.map_err(|why| self.unusable(why))?;
-        match answer::decode(&body) {
+        match read(&body) {
             Ok(answer::Decoded::Success(answer)) if (200..300).contains(&status) => Ok(answer),
             Ok(answer::Decoded::Rejected(message)) => Err(ObserveError::QueryRejected { message }),
             Ok(answer::Decoded::Unavailable(why)) => Err(self.unusable(why)),

@@ -50,8 +50,8 @@ pub struct Parts<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     started: bool,
-    ready: BTreeSet<String>,
-    kills: BTreeMap<(String, String), u32>,
+    ready: BTreeSet<Arc<str>>,
+    kills: BTreeMap<(Arc<str>, Arc<str>), u32>,
     counters: OomCounters,
 }
 
@@ -135,9 +135,9 @@ fn names(parts: Parts<'_>) -> Vec<TemplateContainer> {
     let mut all = parts.target.object.template.clone();
     let mut injected = BTreeMap::new();
     for container in parts.pods.iter().filter(|p| p.counts()).flat_map(|p| &p.containers) {
-        if !all.iter().any(|c| c.name == container.name) {
+        if !all.iter().any(|c| *c.name == *container.name) {
             injected.entry(container.name.clone()).or_insert_with(|| TemplateContainer {
-                name: container.name.clone(),
+                name: container.name.to_string(),
                 requests: container.requests,
                 limits: container.limits,
             });
@@ -152,7 +152,7 @@ fn container(parts: Parts<'_>, template: TemplateContainer, seen: &Seen) -> Cont
     let own: Vec<_> = parts
         .pods
         .iter()
-        .filter_map(|p| p.containers.iter().find(|c| c.name == name).map(|c| (p.as_ref(), c)))
+        .filter_map(|p| p.containers.iter().find(|c| *c.name == *name).map(|c| (p.as_ref(), c)))
         .collect();
     let kills: u32 = own.iter().map(|(p, c)| new_kills(p, c, seen)).sum();
     let last_kill = own.iter().filter(|(_, c)| c.oom.is_some()).max_by_key(|(_, c)| c.oom.as_ref().and_then(|o| o.at));

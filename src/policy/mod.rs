@@ -18,7 +18,9 @@ mod tuning;
 
 pub(crate) use compile::wakes;
 pub use compile::{compile, parse_duration};
-pub use problem::{Problem, ProblemKind};
+#[cfg(feature = "controller")]
+pub(crate) use compile::{parse_promql, promql_nodes};
+pub use problem::{Problem, ProblemKind, in_one_line, turns};
 pub use schedule::{Schedule, time_between};
 pub use shard::Shard;
 pub use tuning::Tuning;

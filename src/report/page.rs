@@ -8,6 +8,7 @@ use super::{
     Cell, Finding, Group, Panel, Point, Report,
     panel::{REASONS, meaning},
 };
+use crate::policy::turns;
 
 const STYLE: &str = concat!(include_str!("../theme.css"), include_str!("page/style.css"));
 const SCRIPTS: [&str; 4] = [
@@ -86,7 +87,8 @@ fn data(report: &Report) -> String {
         groups: report.groups.iter().map(|group| group.points.as_slice()).collect(),
         workloads: workloads.collect(),
     };
-    serde_json::to_string(&data).expect("numbers and strings become JSON").replace('<', "\\u003c")
+    let text = serde_json::to_string(&data).expect("numbers and strings become JSON");
+    text.replace('<', "\\u003c").replace(turns, "\u{fffd}")
 }
 
 fn body(page: &mut String, report: &Report) {
@@ -293,6 +295,7 @@ fn escape(page: &mut String, text: &str) {
             '<' => page.push_str("&lt;"),
             '>' => page.push_str("&gt;"),
             '"' => page.push_str("&quot;"),
+            c if turns(c) => page.push('\u{fffd}'),
             _ => page.push(character),
         }
     }

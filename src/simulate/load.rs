@@ -21,6 +21,10 @@ const HOLE_STEPS: f64 = 3.0;
 
 /// The usual step of a recording is the median over this many rows.
 const FIRST_ROWS: usize = 4096;
+/// Rows that are closer than this are the same row twice; at today's Unix time a number tells a quarter of it.
+const SHORTEST_STEP: f64 = 1e-6;
+/// No machine has a larger load: sums and rates of it stay numbers.
+const LARGEST_LOAD: f64 = 1e15;
 /// A recording is refused where it passes this: what is kept of it grows with its length, not with its bytes.
 const LONGEST_SECONDS: f64 = 400.0 * 86_400.0;
 /// A line longer than this is not a line of a table.
@@ -32,7 +36,7 @@ pub struct Load {
     /// Name in reports: the file's name without its extension.
     pub name: String,
     /// Samples, strictly ascending in time, at most one in a step of the plant.
-    pub(super) samples: Vec<Sample>,
+    pub(crate) samples: Vec<Sample>,
     /// Length in seconds; the last row lasts one usual step too.
     pub(super) seconds: f64,
     /// Whether rates are cores of work already.
@@ -45,11 +49,11 @@ pub struct Load {
 
 /// One sample of a load.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Sample {
+pub(crate) struct Sample {
     /// Seconds from the first sample.
-    pub(super) at: f64,
+    pub(crate) at: f64,
     /// Rate, in the recording's unit.
-    pub(super) rate: f64,
+    pub(crate) rate: f64,
     /// Whether nothing was recorded from here to the next sample.
     pub(super) missing: bool,
 }
@@ -288,7 +292,7 @@ impl Columns {
             return Err("`timestamp_s` is empty; every row needs its time".to_owned());
         }
         let time = number("timestamp_s", time)?;
-        if let Some(last) = last.filter(|last| time <= *last) {
+        if let Some(last) = last.filter(|last| time - *last < SHORTEST_STEP) {
             return Err(format!("`timestamp_s` {time} does not come after {last}; sort the rows and drop duplicates"));
         }
         let load = cell(self.load);
@@ -298,6 +302,9 @@ impl Columns {
         let value = number(&self.load_name, load)?;
         if value < 0.0 {
             return Err(format!("`{}` is {value}; a load is never negative, leave the cell empty", self.load_name));
+        }
+        if value > LARGEST_LOAD {
+            return Err(format!("`{}` is {value}, more than any load; correct the cell or its unit", self.load_name));
         }
         Ok((time, Some(value)))
     }
@@ -357,6 +364,8 @@ mod tests {
             ("timestamp_s,rps\n0,1\n5,-2\n", "x.csv:3: `rps` is -2; a load is never negative"),
             ("timestamp_s,rps\n0,1\n5,many\n", "x.csv:3: `rps` is `many`, which is not a number"),
             ("timestamp_s,rps\n0,1\n5,NaN\n", "x.csv:3: `rps` is `NaN`, which is not a number"),
+            ("timestamp_s,rps\n0,1\n5,1e300\n", "x.csv:3: `rps` is 1000000"),
+            ("timestamp_s,arrivals\n0,1\n1e-300,2\n", "x.csv:3: `timestamp_s` 0"),
             ("timestamp_s,rps\n0,1\n,2\n", "x.csv:3: `timestamp_s` is empty"),
             ("timestamp_s,rps\n0,1\n", "x.csv:2: has 1 rows with a value in `rps`"),
             ("timestamp_s,rps\n0,0\n5,0\n", "x.csv:3: `rps` is zero on every line"),

@@ -27,6 +27,9 @@ pub enum QuantityError {
 
 const NANO: i128 = 1_000_000_000;
 
+/// Decimals that are read; of further ones it only counts whether they are zero.
+const MOST_DECIMALS: usize = 28;
+
 impl Quantity {
     /// From billionths.
     #[must_use]
@@ -84,33 +87,35 @@ impl Quantity {
     }
 }
 
-/// `(numerator, denominator)` of a suffix, or `None` when it is not one.
-fn scale_of(suffix: &str) -> Option<(i128, i128)> {
-    Some(match suffix {
-        "" => (1, 1),
-        "n" => (1, NANO),
-        "u" => (1, 1_000_000),
-        "m" => (1, 1000),
-        "k" => (1000, 1),
-        "M" => (1_000_000, 1),
-        "G" => (NANO, 1),
-        "T" => (1000 * NANO, 1),
-        "P" => (1_000_000 * NANO, 1),
-        "E" => (NANO * NANO, 1),
-        "Ki" => (1 << 10, 1),
-        "Mi" => (1 << 20, 1),
-        "Gi" => (1 << 30, 1),
-        "Ti" => (1 << 40, 1),
-        "Pi" => (1 << 50, 1),
-        "Ei" => (1 << 60, 1),
-        _ => {
-            let digits = suffix.strip_prefix(['e', 'E'])?;
-            let exponent: i32 = digits.parse().ok()?;
-            // Beyond these the value is zero or does not fit; both are answered by the caller's checked arithmetic.
-            let power = 10_i128.checked_pow(exponent.unsigned_abs().min(30))?;
-            if exponent >= 0 { (power, 1) } else { (1, power) }
-        }
-    })
+/// What a suffix multiplies by: a power of ten and a power of two.
+#[derive(Clone, Copy)]
+struct Scale {
+    ten: i32,
+    two: u32,
+}
+
+fn scale_of(suffix: &str) -> Option<Scale> {
+    let (ten, two) = match suffix {
+        "" => (0, 0),
+        "n" => (-9, 0),
+        "u" => (-6, 0),
+        "m" => (-3, 0),
+        "k" => (3, 0),
+        "M" => (6, 0),
+        "G" => (9, 0),
+        "T" => (12, 0),
+        "P" => (15, 0),
+        "E" => (18, 0),
+        "Ki" => (0, 10),
+        "Mi" => (0, 20),
+        "Gi" => (0, 30),
+        "Ti" => (0, 40),
+        "Pi" => (0, 50),
+        "Ei" => (0, 60),
+        // Four digits are more than any value that fits needs, and cannot overflow below.
+        _ => (suffix.strip_prefix(['e', 'E'])?.parse::<i16>().ok()?.clamp(-9999, 9999).into(), 0),
+    };
+    Some(Scale { ten, two })
 }
 
 impl FromStr for Quantity {
@@ -130,17 +135,22 @@ impl FromStr for Quantity {
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
             return Err(malformed());
         }
-        let (numerator, denominator) = scale_of(suffix).ok_or_else(malformed)?;
-        // More decimals than these cannot change a billionth; a non-zero rest only rounds up.
-        let kept = &fraction[..fraction.len().min(18)];
+        let scale = scale_of(suffix).ok_or_else(malformed)?;
+        let kept = &fraction[..fraction.len().min(MOST_DECIMALS)];
         let lost = fraction[kept.len()..].bytes().any(|b| b != b'0');
         let mantissa: i128 = format!("{whole}{kept}").parse().map_err(|_| too_large())?;
-        let divisor = 10_i128
-            .pow(u32::try_from(kept.len()).expect("at most 18 digits were kept"))
-            .checked_mul(denominator)
-            .ok_or_else(malformed)?;
-        let scaled = mantissa.checked_mul(NANO).and_then(|x| x.checked_mul(numerator)).ok_or_else(too_large)?;
-        let nanos = scaled / divisor + i128::from(scaled % divisor != 0 || lost);
+        let mantissa = mantissa.checked_mul(1 << scale.two).ok_or_else(too_large)?;
+        // From units to billionths.
+        let shift = 9 + scale.ten - i32::try_from(kept.len()).expect("few digits are kept");
+        let power = 10_i128.saturating_pow(shift.unsigned_abs());
+        let nanos = if shift < 0 {
+            mantissa / power + i128::from(mantissa % power != 0 || lost)
+        } else if lost {
+            // The digits that are not kept would count.
+            return Err(malformed());
+        } else {
+            mantissa.checked_mul(power).filter(|_| mantissa == 0 || power < i128::MAX).ok_or_else(too_large)?
+        };
         Ok(Self { nanos: if negative { -nanos } else { nanos } })
     }
 }
@@ -185,6 +195,12 @@ mod tests {
             ("1n", 1),
             ("0.1n", 1),
             ("5u", 5000),
+            ("99999999999999999999999999999e-31", NANO / 100),
+            ("1e-40", 1),
+            ("0.123456789012345678901e-30", 1),
+            ("0e99", 0),
+            ("0.0000000000000000001e19", NANO),
+            ("0.0000000000000000001Ei", 115_292_151),
         ] {
             assert_eq!(nanos(text), value, "{text}");
         }
@@ -192,7 +208,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "-", "abc", "1.2.3", "1mm", "1Kii", "1e", "1 Gi", "Gi", "1ki", "0x10", "1e3Ki", "NaN"] {
+        for text in [
+            "", "-", "abc", "1.2.3", "1mm", "1Kii", "1e", "1 Gi", "Gi", "1ki", "0x10", "1e3Ki", "NaN", "1e+", "1e99999",
+        ] {
             assert!(text.parse::<Quantity>().is_err(), "{text}");
         }
         let huge = "9".repeat(32);

@@ -6,7 +6,7 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessR
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, Profile, Scene, cluster, rendered, root, run};
+use crate::support::{Answer, Cluster, Lab, Profile, Scene, cluster, rendered, root, run};
 
 /// Whether the scene's arbiter may do this in its namespace, as the API server says.
 async fn may(scene: &Scene, verb: &str, group: &str, resource: &str, subresource: &str) -> bool {
@@ -76,9 +76,7 @@ async fn the_auto_profile_adds_scale_resize_eviction_and_takeover_alone() {
         "update deployments/scale",
         "patch deployments/scale",
         "update statefulsets/scale",
-        "patch statefulsets/scale",
         "update replicasets/scale",
-        "patch replicasets/scale",
         "update horizontalpodautoscalers/",
         "update verticalpodautoscalers/",
         "update scaledobjects/",
@@ -88,7 +86,7 @@ async fn the_auto_profile_adds_scale_resize_eviction_and_takeover_alone() {
 }
 
 /// What the chart renders, with the release's name and namespace that the kustomization has.
-fn charted(cluster: &Cluster, profile: &str, more: &[&str]) -> Vec<Value> {
+pub(crate) fn charted(cluster: &Cluster, profile: &str, more: &[&str]) -> Vec<Value> {
     let mut helm = cluster.program("helm");
     helm.args(["template", "arbiter"]).arg(root().join("deploy/helm/arbiter"));
     helm.args(["--namespace=arbiter-system", "--include-crds", "--kube-version=1.35.0"])
@@ -181,4 +179,34 @@ async fn each_shard_of_the_chart_has_its_deployment_and_the_hook_stops_all() {
     let hook = objects.iter().find(|o| o["kind"] == "Job").expect("a hook");
     let args = hook["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
     assert!((0..3).all(|index| args.contains(&format!("--stop=arbiter-{index}"))), "{args}");
+}
+
+/// Asks for a pod without making it.
+async fn asked(lab: &Lab, spec: &Value) -> Answer {
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "arbiter"}, "spec": spec});
+    lab.send("POST", &format!("{}?dryRun=All", lab.path("v1", "pods")), &pod).await
+}
+
+#[tokio::test]
+async fn a_namespace_that_takes_only_restricted_pods_takes_every_pod_of_ours() {
+    let lab = Lab::new("restricted", "restricted").await;
+    let restricted = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+    lab.patch(&format!("/api/v1/namespaces/{}", lab.namespace), &restricted).await.object("labelling the namespace");
+    let account = json!({"metadata": {"name": "arbiter"}});
+    lab.create("v1", "ServiceAccount", "serviceaccounts", account).await.object("an account");
+    let mut objects = rendered(lab.cluster, "auto");
+    for profile in ["observe", "auto"] {
+        objects.extend(charted(lab.cluster, profile, &[]));
+    }
+    let pods: Vec<&Value> = objects.iter().map(|o| &o["spec"]["template"]["spec"]).filter(|s| s.is_object()).collect();
+    let hook = |pod: &&Value| pod["containers"][0]["args"][0] == "release";
+    assert!(pods.iter().any(hook) && !pods.iter().all(hook), "Deployments and the hook: {pods:?}");
+    for pod in &pods {
+        asked(&lab, pod).await.object("a pod of ours");
+    }
+    // The namespace does look: the same pod with one thing less is refused.
+    let mut lax = pods[0].clone();
+    lax["securityContext"]["seccompProfile"] = Value::Null;
+    let answer = asked(&lab, &lax).await;
+    assert!(answer.code == 403 && answer.message().contains("violates PodSecurity"), "{}", answer.message());
 }

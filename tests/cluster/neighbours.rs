@@ -183,7 +183,8 @@ async fn a_chart_with_the_printed_template_leaves_the_count_alone() {
     let (count, _) = scene.settled(15).await;
     let history = scene.history().await;
     upgrade(&scene, KEEPS);
-    assert_eq!(history.counts(), [count], "the chart moved the count");
+    // arbiter may grow meanwhile; what a chart could write of its own is less: its value 3, or 1 where it has none.
+    assert!(history.counts().iter().all(|seen| *seen >= count), "the chart took from {count}: {:?}", history.counts());
     // What the text warns of: left out, the count goes to 1 at that upgrade, and is grown back.
     upgrade(&scene, "  replicas: {{ .Values.replicaCount }}");
     regrown(&scene, 6).await;

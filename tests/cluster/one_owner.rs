@@ -15,7 +15,7 @@ const KEDA: (&str, &str, &str) = ("keda.sh/v1alpha1", "ScaledObject", "scaledobj
 
 /// The kinds of others, as far as a test needs them: only where they are not there already, and never taken away, since
 /// another test may use them.
-async fn definitions() {
+pub(crate) async fn definitions() {
     let cluster = cluster().await;
     for (api_version, kind, plural) in [VPA, KEDA] {
         let (group, version) = api_version.split_once('/').expect("a group");

@@ -255,7 +255,7 @@ async fn usage_has_each_pods_own_age_and_latency_comes_from_buckets() {
         if known == 2 && table.complete { Ok(table) } else { Err(format!("{table:?}")) }
     })
     .await;
-    let web = &table.pods[&id("web-1")]["app"];
+    let web = table.pods[&id("web-1")].get("app").expect("the container");
     assert!((web.cpu.expect("CPU").get() - 0.5).abs() < 0.05, "{web:?}");
     assert_eq!((web.memory.map(|m| m.0), web.oom_events), (Some(104_857_600), Some(3)));
     assert!((web.throttled.expect("throttling") - 0.12).abs() < 0.02, "{web:?}");

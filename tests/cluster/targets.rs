@@ -110,10 +110,10 @@ async fn a_stateful_set_that_waits_for_its_pods_to_be_deleted_is_no_rollout() {
     assert_ne!(status["decision"]["reason"], "RolloutInProgress", "{status}");
 }
 
-const GROUP: &str = "targets.e2e.arbiter.io";
+pub(crate) const GROUP: &str = "targets.e2e.arbiter.io";
 
 /// A kind of our own with `/scale`, whose count is not called replicas.
-fn definition() -> Value {
+pub(crate) fn definition() -> Value {
     let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {"spec": open, "status": open}}});
     let scale = json!({"specReplicasPath": ".spec.shape.size", "statusReplicasPath": ".status.size", "labelSelectorPath": ".status.selector"});

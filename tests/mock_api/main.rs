@@ -8,3 +8,4 @@ mod resize;
 mod rivals;
 mod scale;
 mod server;
+mod tenancy;

@@ -83,3 +83,17 @@ async fn a_missing_right_names_the_verbs() {
     let why = "grant the verbs list and watch on horizontalpodautoscalers".to_owned();
     assert_eq!(blind(&cluster), [(Kind::Hpa, why)]);
 }
+
+#[tokio::test]
+async fn a_kind_that_is_not_installed_is_not_asked_for_again_and_again() {
+    let (client, log) = client(|asked| match asked.path.as_str() {
+        _ if asked.query.contains("watch=") => None,
+        "/apis" => Some((200, json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []}))),
+        path if path.contains("autoscaling.k8s.io") || path.contains("keda.sh") => failure(404, "not found"),
+        _ => Some(list(asked)),
+    });
+    let _watches = kubernetes::start(&client, &["shop".to_owned()], Shard::WHOLE);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let asked = log.all().iter().filter(|asked| asked.path.contains("keda.sh")).count();
+    assert_eq!(asked, 1, "the backoff of a watch begins anew with every attempt");
+}

@@ -184,8 +184,8 @@ impl Tab {
     pub async fn hover(&self, selector: &str, right: f64, down: f64) {
         let [x, y]: [f64; 2] = self
             .value(&format!(
-                "(() => {{ const b = document.querySelector({selector:?}).getBoundingClientRect();
-                   return [b.x + b.width * {right}, b.y + b.height * {down}]; }})()"
+                "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{block: 'nearest'}});
+                   const b = e.getBoundingClientRect(); return [b.x + b.width * {right}, b.y + b.height * {down}]; }})()"
             ))
             .await;
         self.page.execute(DispatchMouseEventParams::new(DispatchMouseEventType::MouseMoved, x, y)).await.unwrap();

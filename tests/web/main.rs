@@ -3,5 +3,6 @@
 
 mod browser;
 mod demo;
+mod hostile;
 mod report;
 mod workloads;

@@ -102,15 +102,15 @@ impl Attempts {
 
     /// Looks at the pods of a tick: forgets those that are gone, and learns how long room was waited for.
     pub fn observe<'a>(&mut self, pods: impl Iterator<Item = &'a PodFacts> + Clone, now: Timestamp) {
-        self.pods.retain(|uid, _| pods.clone().any(|p| p.uid == *uid));
+        self.pods.retain(|uid, _| pods.clone().any(|p| *p.uid == **uid));
         self.denied.retain(|d| now.duration_since(d.at) < PATIENCE);
         let before = std::mem::take(&mut self.deferred);
         for pod in pods.filter(|p| p.counts()) {
-            let known = before.get(&pod.uid).filter(|(_, generation)| *generation == pod.generation);
+            let known = before.get(&*pod.uid).filter(|(_, generation)| *generation == pod.generation);
             match pod.resize {
                 ResizeState::Deferred => {
                     let since = known.map_or(pod.resize_since.unwrap_or(now), |(since, _)| *since);
-                    self.deferred.insert(pod.uid.clone(), (since, pod.generation));
+                    self.deferred.insert(pod.uid.to_string(), (since, pod.generation));
                 }
                 ResizeState::None | ResizeState::InProgress => {
                     if let Some((since, _)) = known {
@@ -120,7 +120,7 @@ impl Attempts {
                 ResizeState::Infeasible | ResizeState::Error => {}
             }
             if pod.resize == ResizeState::None
-                && let Some(attempt) = self.pods.get_mut(&pod.uid)
+                && let Some(attempt) = self.pods.get_mut(&*pod.uid)
                 && attempt.last.is_some_and(|last| now.duration_since(last) > LONGEST_PATIENCE)
             {
                 attempt.withdrawn = 0;
@@ -130,7 +130,7 @@ impl Attempts {
 
     /// Since when a pod's resize is deferred, as far as it was seen.
     pub(super) fn deferred_since(&self, pod: &PodFacts) -> Option<Timestamp> {
-        self.deferred.get(&pod.uid).map(|(since, _)| *since)
+        self.deferred.get(&*pod.uid).map(|(since, _)| *since)
     }
 
     /// Notes a resize that the API server took.
@@ -192,12 +192,12 @@ impl Attempts {
 
     /// Whether the API server knows that the pod's node could never hold what was asked for.
     pub(super) fn beyond_its_node(&self, pod: &PodFacts) -> bool {
-        self.denied.iter().any(|d| d.denial == Some(Denial::NodeCapacity) && d.uid.as_ref() == Some(&pod.uid))
+        self.denied.iter().any(|d| d.denial == Some(Denial::NodeCapacity) && d.uid.as_deref() == Some(&*pod.uid))
     }
 
     /// When an infeasible ask may be asked again.
     pub(super) fn asks_again(&self, pod: &PodFacts) -> Option<Timestamp> {
-        let attempt = self.pods.get(&pod.uid);
+        let attempt = self.pods.get(&*pod.uid);
         let last = attempt.and_then(|a| a.last).or(pod.resize_since)?;
         let doubled = 1_i32 << attempt.map_or(0, |a| a.withdrawn).min(8);
         Some(last + (PATIENCE * doubled).min(LONGEST_PATIENCE))
@@ -205,7 +205,7 @@ impl Attempts {
 
     /// Whether this is the time to ask.
     pub(super) fn due(&self, pod: &PodFacts, resize: &PodResize, trims_a_day: u32, now: Timestamp) -> bool {
-        let attempt = self.pods.get(&pod.uid);
+        let attempt = self.pods.get(&*pod.uid);
         let waited = attempt.and_then(|a| a.last).is_none_or(|last| now.duration_since(last) >= PATIENCE);
         match (resize.kind, pod.resize) {
             // What is smaller than the pending ask may find room, what is larger waits its turn; memory after a kill never does.

@@ -108,7 +108,7 @@ fn guaranteed(sizes: &[Size]) -> bool {
 /// Requests and limits that a container is to have.
 fn size(pod: &PodFacts, container: &ContainerFacts, wanted: Wanted<'_>, restarts: Restarts) -> Size {
     let as_is = Size { requests: container.requests, limits: container.limits, ..Size::default() };
-    let Some(decided) = wanted.decision.containers.iter().find(|c| c.name == container.name) else { return as_is };
+    let Some(decided) = wanted.decision.containers.iter().find(|c| *c.name == *container.name) else { return as_is };
     let mut size = as_is;
     let levers = wanted.policy.levers;
     let fixed = pod.qos == Qos::Guaranteed;
@@ -116,7 +116,7 @@ fn size(pod: &PodFacts, container: &ContainerFacts, wanted: Wanted<'_>, restarts
     let costs = |restarts_on: bool| restarts_on && container.running;
     if levers.cpu {
         let boost = wanted.decision.boost.as_ref().filter(|_| pod.ready());
-        let boosted = boost.and_then(|b| b.containers.iter().find(|c| c.name == container.name)).map(|c| c.cpu_cores);
+        let boosted = boost.and_then(|b| b.containers.iter().find(|c| *c.name == *container.name)).map(|c| c.cpu_cores);
         let target = decided.requests.cpu_cores.map(|steady| boosted.map_or(steady, |b| b.max(steady)));
         let limit = decided.limits.cpu_cores.map(|l| target.map_or(l, |t| l.max(t)));
         let costs = costs(container.restarts_on_cpu);
@@ -129,7 +129,7 @@ fn size(pod: &PodFacts, container: &ContainerFacts, wanted: Wanted<'_>, restarts
     }
     if levers.memory {
         let target = decided.requests.memory_bytes;
-        let in_use = wanted.memory_in_use.get(&container.name);
+        let in_use = wanted.memory_in_use.get(&*container.name);
         let fits = target.zip(in_use).is_some_and(|(target, used)| *used < target);
         let costs = costs(container.restarts_on_memory);
         let room = Movable { may_shrink: wanted.may_shrink && fits && !costs, fixed };

@@ -229,8 +229,8 @@ fn trims_have_a_budget_and_growth_has_none() {
 fn growth_comes_first_and_a_tick_is_bounded() {
     let pods: Vec<_> = (0..50)
         .map(|i| PodFacts {
-            name: format!("web-{i:02}"),
-            uid: i.to_string(),
+            name: format!("web-{i:02}").into(),
+            uid: i.to_string().into(),
             ..pod(amounts(if i < 25 { 2.0 } else { 0.5 }, 512), NONE)
         })
         .collect();
@@ -359,8 +359,9 @@ fn what_restarts_is_left_alone_in_place_and_is_a_disruption_otherwise() {
     assert_eq!(plan_one(&waiting, &up).unwrap().containers[0].requests, amounts(2.0, 600), "what does not run is free");
     let mut policy = policy();
     policy.resize.strategy = ResizeStrategy::InPlaceOrRecreate;
-    let pods: Vec<_> =
-        (0..4).map(|i| PodFacts { uid: i.to_string(), name: format!("web-{i}"), ..one.clone() }).collect();
+    let pods: Vec<_> = (0..4)
+        .map(|i| PodFacts { uid: i.to_string().into(), name: format!("web-{i}").into(), ..one.clone() })
+        .collect();
     let sent = |policy: &Policy, decided: &Decision| {
         let in_use = in_use();
         let pods: Vec<_> = pods.iter().collect();

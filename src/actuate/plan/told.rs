@@ -172,7 +172,7 @@ fn kept(pods: &[&PodFacts], all: usize, wanted: Wanted<'_>, recreate: bool) -> O
         let sizes = size::sizes(pod, wanted, restarts).unwrap_or_default();
         let kept: Vec<_> = pod.containers.iter().zip(&sizes).filter(|(_, s)| s.kept || s.restarts).collect();
         n += usize::from(!kept.is_empty());
-        names.extend(kept.into_iter().map(|(c, _)| c.name.as_str()));
+        names.extend(kept.into_iter().map(|(c, _)| &*c.name));
     }
     let names = names.into_iter().collect::<Vec<_>>().join(", ");
     let words = if recreate {

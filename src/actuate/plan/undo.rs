@@ -118,7 +118,7 @@ impl Undo {
         }
         let (snapshot, decision) = decided;
         for (change, before) in resize.containers.iter().zip(&resize.before) {
-            let Some(container) = pod.containers.iter().find(|c| c.name == change.name) else { continue };
+            let Some(container) = pod.containers.iter().find(|c| *c.name == *change.name) else { continue };
             let state = state_of(snapshot, &change.name);
             let (cpu, memory) = differences(before, change);
             if cpu.is_none() && memory.is_none() {
@@ -126,7 +126,7 @@ impl Undo {
             }
             self.watch(Watched {
                 at: now,
-                uid: pod.uid.clone(),
+                uid: pod.uid.to_string(),
                 container: change.name.clone(),
                 cpu,
                 memory,
@@ -164,7 +164,7 @@ impl Undo {
                 (self.watched, self.lessons) = (Vec::new(), BTreeMap::new());
             }
         }
-        self.watched.retain(|w| now.duration_since(w.at) < WATCHED && pods.iter().any(|p| p.uid == w.uid));
+        self.watched.retain(|w| now.duration_since(w.at) < WATCHED && pods.iter().any(|p| *p.uid == *w.uid));
         if snapshot.replicas.rolling_out == Some(true) {
             return Vec::new();
         }
@@ -190,8 +190,8 @@ impl Undo {
         let watched: Vec<_> = self.watched.iter().filter(|w| w.container == name).collect();
         let (mut killed, mut restarted, mut not_ready) = (0, 0, 0);
         for watch in &watched {
-            let Some(pod) = pods.iter().find(|p| p.uid == watch.uid && p.counts()) else { continue };
-            let Some(container) = pod.containers.iter().find(|c| c.name == name) else { continue };
+            let Some(pod) = pods.iter().find(|p| *p.uid == *watch.uid && p.counts()) else { continue };
+            let Some(container) = pod.containers.iter().find(|c| *c.name == *name) else { continue };
             let oom = container.oom.as_ref();
             let fresh = oom.is_some_and(|o| o.at.is_some_and(|at| at > watch.at) || o.restarts > watch.restarts);
             if fresh && watch.memory.is_some() {

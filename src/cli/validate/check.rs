@@ -8,8 +8,11 @@ use serde_json::Value;
 use super::located::Document;
 use crate::{
     api::{self, ScalingPolicy},
-    policy::{self, Policy, Problem, ProblemKind},
+    policy::{self, Policy, Problem, ProblemKind, in_one_line},
 };
+
+/// Longest text of the YAML reader that is repeated, in characters: it may hold what stands in the file.
+const LONGEST_CAUSE: usize = 300;
 
 /// One problem at one line.
 #[derive(Debug, Serialize)]
@@ -54,7 +57,10 @@ impl Report {
                     self.unreadable(file, format!("holds no {}", kind()));
                 }
             }
-            Err((line, message)) => self.unreadable.push(finding(file, line, String::new(), message, "Unreadable")),
+            Err((line, message)) => {
+                let message = in_one_line(&message, LONGEST_CAUSE);
+                self.unreadable.push(finding(file, line, String::new(), message, "Unreadable"));
+            }
         }
     }
 
@@ -182,7 +188,7 @@ fn name(object: &Value) -> Option<String> {
 /// The policy of one object, or all its problems: of its frame, then of its structure, then, when it has the right
 /// structure, of its meaning.
 fn compiled(object: &Value) -> Result<Policy, Vec<Problem>> {
-    let invalid = |path: &str, message: String| Problem { path: path.to_owned(), message, kind: ProblemKind::Invalid };
+    let invalid = |path: &str, message: String| Problem::new(path, &message, ProblemKind::Invalid);
     let mut found = Vec::new();
     let version = <ScalingPolicy as kube::Resource>::api_version(&());
     match object["apiVersion"].as_str() {

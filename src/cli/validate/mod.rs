@@ -83,6 +83,15 @@ pub(super) fn only_policy(file: &Path) -> Result<Policy, Failure> {
     }
 }
 
+/// The sound policies of a text, and all that is wrong with it, a line each.
+#[cfg(feature = "controller")]
+pub(crate) fn judged(file: &str, text: &str) -> (Vec<Policy>, Vec<String>) {
+    let mut report = Report::default();
+    report.file(file, text);
+    let problems = report.problems();
+    (report.sound, problems)
+}
+
 /// How a file is called in messages.
 pub(super) fn name_of(file: &Path) -> String {
     if file == Path::new("-") { "<stdin>".to_owned() } else { file.display().to_string() }

@@ -5,8 +5,8 @@
 //! object is written at most once in [`EVERY`], a few in each tick, so that ten thousand policies cost a few writes a
 //! minute. Each policy's part is whole in itself: one that is damaged spoils no other.
 //!
-//! Invariant: read once, at the start; afterwards only written. What is here is never needed to decide, it only makes a
-//! start warm.
+//! Invariant: read once, at the start; afterwards only written, and only what belongs to policies that were met. What is
+//! here is never needed to decide, it only makes a start warm.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,6 +38,9 @@ const EVERY: Duration = Duration::from_mins(10);
 const EVERY_POLICY: SignedDuration = SignedDuration::from_mins(5);
 /// Nothing is written before this instance has met all policies.
 const FIRST: Duration = Duration::from_mins(1);
+/// Until then every policy of this shard has been met, whether or not its target can be read, and what was read for others
+/// (of other shards, of policies that are gone) is dropped: their own shards write it.
+const MET: Duration = Duration::from_mins(10);
 /// After a write that failed.
 const AGAIN: Duration = Duration::from_mins(1);
 /// Objects written in one tick: the API server has other things to do.
@@ -72,13 +75,17 @@ pub struct Shelf {
     /// Names of objects begin with this.
     prefix: String,
     base: String,
-    inner: Mutex<Inner>,
+    inner: Box<Mutex<Inner>>,
 }
 
 #[derive(Debug)]
 struct Inner {
     parts: BTreeMap<String, Vec<u8>>,
     changed: BTreeSet<String>,
+    /// Parts of policies that were met here; none: the others have been dropped.
+    met: Option<BTreeSet<String>>,
+    /// When the others are dropped.
+    until: Instant,
     /// Into how many objects parts are divided; a power of two.
     count: u64,
     /// When each object may be written next.
@@ -106,12 +113,14 @@ impl Shelf {
         let inner = Inner {
             parts: BTreeMap::new(),
             changed: BTreeSet::new(),
+            met: Some(BTreeSet::new()),
+            until: Instant::now() + MET,
             count: 1,
             next: BTreeMap::new(),
             first: Instant::now() + FIRST,
             surplus: BTreeSet::new(),
         };
-        Self { namespace, prefix: format!("{lease}-memory-"), base, inner: Mutex::new(inner) }
+        Self { namespace, prefix: format!("{lease}-memory-"), base, inner: Box::new(Mutex::new(inner)) }
     }
 
     /// Reads what all shards have written: a policy may have been another's.
@@ -185,9 +194,17 @@ impl Shelf {
         let bytes = pack(text).map_err(|error| error.to_string())?;
         let part = part_name(key);
         let mut inner = self.lock();
+        inner.shed(Instant::now());
         inner.changed.insert(part.clone());
         inner.parts.insert(part, bytes);
         Ok(())
+    }
+
+    /// Notes that a policy is this shard's: its part stays.
+    pub(super) fn meet(&self, key: &PolicyKey) {
+        if let Some(met) = &mut self.lock().met {
+            met.insert(part_name(key));
+        }
     }
 
     pub(super) fn forget(&self, key: &PolicyKey) {
@@ -205,6 +222,7 @@ impl Shelf {
         if now < inner.first && !end {
             return Vec::new();
         }
+        inner.shed(now);
         inner.divide(&self.prefix);
         let count = inner.count;
         let of = |part: &String| u64::from_str_radix(part, 16).unwrap_or_default() % count;
@@ -241,6 +259,13 @@ impl Shelf {
 }
 
 impl Inner {
+    /// Drops what was read for policies that were never met, once there was time to meet them.
+    fn shed(&mut self, now: Instant) {
+        if let Some(met) = self.met.take_if(|_| now >= self.until) {
+            self.parts.retain(|part, _| met.contains(part));
+        }
+    }
+
     /// Fits the number of objects to the size of all parts. All are written anew when it changes.
     fn divide(&mut self, prefix: &str) {
         let size: usize = self.parts.values().map(Vec::len).sum();
@@ -356,9 +381,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_for_others_is_not_written_once_all_were_met() {
+        let before = shelf();
+        (0..3).for_each(|n| before.put(&key(n), b"{}").unwrap());
+        let read = shelf();
+        read.take(object(&before.due(Instant::now(), true)[0]));
+        read.meet(&key(0));
+        read.meet(&key(1));
+        read.put(&key(1), b"{ }").unwrap();
+        let written = |now| read.due(now, true)[0].data.as_ref().map(BTreeMap::len);
+        assert_eq!(written(Instant::now() + FIRST), Some(3), "they may still be met");
+        assert_eq!(written(Instant::now() + MET), Some(2));
+        assert_eq!(read.get(&key(2)), Ok(None));
+    }
+
+    #[test]
     fn objects_stay_small_few_are_written_at_once_and_those_that_are_empty_go() {
         let full = shelf();
         for n in 0..600 {
+            full.meet(&key(n));
             full.put(&key(n), &noise(n, 4000)).unwrap();
         }
         let mut now = Instant::now() + FIRST;

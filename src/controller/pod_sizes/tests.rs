@@ -60,7 +60,7 @@ const CALM: Seen = Seen {
 };
 
 fn note(book: &Book, seen: &Seen) {
-    let policy = policies::read(&object("web", seen.mode)).unwrap();
+    let policy = policies::read(&object("web", seen.mode), &crate::observe::tenancy::Tenancy::default()).unwrap();
     let mut snapshot: Snapshot =
         serde_json::from_value(json!({"at": at(seen.seconds), "replicas": {"spec": seen.spec, "ready": seen.ready}}))
             .unwrap();
@@ -158,7 +158,7 @@ fn what_another_leader_wrote_holds_until_decided() {
     let table = |book: &Book| book.due(&index(&[])).remove(0).2;
     let found = BTreeMap::from([("shop".to_owned(), Table { object: None, rows: table(&old) })]);
     let book = Book::default();
-    book.set_found(found);
+    book.set_found("", found);
     assert!(due(&book, &index(&[object("web", "Auto")])).is_empty(), "kept as it is");
     assert_eq!(due(&book, &index(&[object("web", "Recommend")])), no_rows());
     assert_eq!(due(&book, &index(&[])), no_rows());
@@ -231,7 +231,7 @@ fn a_table_is_cut_where_it_would_cost_too_much() {
 #[test]
 fn quotas_are_shared_among_all_that_size_pods() {
     let policy = |name: &str, mode: &str, max: u32| -> Policy {
-        let mut policy = policies::read(&object(name, mode)).unwrap();
+        let mut policy = policies::read(&object(name, mode), &crate::observe::tenancy::Tenancy::default()).unwrap();
         policy.replicas.max = Replicas(max);
         policy
     };

@@ -181,6 +181,9 @@ fn ownership_that_is_not_known_changes_nothing_that_was_said() {
     let again = say(&owned, unknown);
     assert_eq!(holds(&again, ConditionType::InControl), ("True", "InControl"));
     assert_eq!(again.displaced, displaced);
+    let recommend = self::policy(Mode::Recommend);
+    let view = View::Decided(decided(&recommend, &snapshot, &decision, unknown));
+    assert_eq!(holds(&next(&owned, view, Some(2), at(0)), ConditionType::InControl), ("Unknown", "RecommendOnly"));
 }
 
 #[test]
@@ -260,6 +263,19 @@ fn what_people_act_on_is_urgent_and_numbers_are_not() {
 }
 
 /// Ticks through an hour with a status per tick and counts the writes.
+#[test]
+fn after_a_write_that_may_have_taken_what_was_written_before_is_written_again() {
+    let fresh = step(&ScalingPolicyStatus::default(), &decision(4, Reason::CpuDemand, "demand 3.0"), 0);
+    let mut written = Written::default();
+    written.took(&fresh);
+    assert_eq!(written.change(&fresh), Change::None);
+    // A status that says something else is sent, and no answer comes; by the next tick all is as it was.
+    written.failed();
+    assert_eq!(written.change(&fresh), Change::Urgent);
+    assert_eq!(written.took(&fresh), fresh, "no news, so no Event");
+    assert_eq!(written.change(&fresh), Change::None);
+}
+
 fn writes_in_an_hour(tick: i64, at_tick: impl Fn(i64) -> Decision) -> usize {
     let mut pace = Pace::new("web");
     let (mut written, mut writes) = (ScalingPolicyStatus::default(), 0);

@@ -61,7 +61,7 @@ impl Kind {
     }
 }
 
-type ByName<T> = BTreeMap<String, BTreeMap<String, T>>;
+type ByName<T> = BTreeMap<Arc<str>, BTreeMap<Arc<str>, T>>;
 
 /// What a watch does with the objects of one kind.
 pub trait Watched: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + 'static {
@@ -108,7 +108,7 @@ pub struct Index {
     epochs: BTreeMap<(Kind, String), u64>,
 }
 
-fn put<T>(map: &mut ByName<T>, namespace: String, name: String, value: T) -> Option<T> {
+fn put<T>(map: &mut ByName<T>, namespace: Arc<str>, name: Arc<str>, value: T) -> Option<T> {
     map.entry(namespace).or_default().insert(name, value)
 }
 
@@ -122,7 +122,7 @@ fn take<T>(map: &mut ByName<T>, namespace: &str, name: &str) -> Option<T> {
 }
 
 fn names_of<T>(map: &ByName<T>) -> Vec<(String, String)> {
-    map.iter().flat_map(|(ns, inner)| inner.keys().map(move |name| (ns.clone(), name.clone()))).collect()
+    map.iter().flat_map(|(ns, inner)| inner.keys().map(move |name| (ns.to_string(), name.to_string()))).collect()
 }
 
 impl Index {
@@ -331,7 +331,7 @@ impl Index {
     }
 
     fn measure_nodes(&mut self) {
-        self.largest_node = self.nodes.values().copied().reduce(|a, b| tightest(a, b, Cores::max, Ord::max));
+        self.largest_node = self.nodes.values().copied().fold(None, larger);
     }
 
     fn forget_bounds(&mut self, kind: Kind, namespace: &str, name: &str) {
@@ -358,12 +358,9 @@ impl Index {
     }
 }
 
-/// The workload that a policy names, read without compiling it.
-#[must_use]
-pub fn named_target(policy: &PolicyObject) -> Option<TargetRef> {
-    let at = policy.spec.get("targetRef")?;
-    let text = |field: &str| at.get(field).and_then(serde_json::Value::as_str).map(str::to_owned);
-    Some(TargetRef { kind: text("kind")?, name: text("name")? })
+#[expect(clippy::unnecessary_wraps, reason = "the shape that a fold over an optional start needs")]
+fn larger(known: Option<Resources>, node: Resources) -> Option<Resources> {
+    Some(known.map_or(node, |known| tightest(known, node, Cores::max, Ord::max)))
 }
 
 /// Of two quotas each resource's smaller remainder, under the name of the one with less CPU left.
@@ -396,7 +393,17 @@ impl Watched for PodObject {
     const KIND: Kind = Kind::Pods;
 
     fn keep(self, index: &mut Index) -> Vec<PolicyKey> {
-        let facts = Arc::new(self.facts());
+        let mut facts = self.facts();
+        let before = index.pod(&facts.namespace, &facts.name);
+        if before.is_some_and(|before| **before == facts) {
+            // Most of what pods report is not kept.
+            return Vec::new();
+        }
+        let brothers = facts.owner.as_ref().and_then(|owner| index.controlled.get(owner));
+        for known in brothers.and_then(|pods| pods.values().next()).into_iter().chain(before) {
+            facts.share(known);
+        }
+        let facts = Arc::new(facts);
         let (namespace, name) = (facts.namespace.clone(), facts.name.clone());
         let old = put(&mut index.pods, namespace, name.clone(), Arc::clone(&facts));
         if let Some(owner) = old.as_ref().and_then(|o| o.owner.as_ref()).filter(|o| facts.owner.as_ref() != Some(o)) {
@@ -470,9 +477,9 @@ impl Watched for PolicyObject {
         self.metadata.managed_fields = None;
         self.metadata.annotations = None;
         let key = self.key();
-        let target = named_target(&self);
+        let target = self.spec.target.clone();
         let old = index.policies.insert(key.clone(), Arc::new(self));
-        if let Some(before) = old.as_ref().map(|o| named_target(o)).filter(|before| *before != target) {
+        if let Some(before) = old.as_ref().map(|o| o.spec.target.clone()).filter(|before| *before != target) {
             index.unname(&key, before);
         }
         if let Some(target) = target {
@@ -491,7 +498,7 @@ impl Watched for PolicyObject {
         // Woken once more, so that what is kept and shown of it goes at once.
         let gone = index.policies.remove(&key);
         if let Some(gone) = &gone {
-            index.unname(&key, named_target(gone));
+            index.unname(&key, gone.spec.target.clone());
             index.policies_version += 1;
         }
         gone.map(|_| key).into_iter().collect()
@@ -507,8 +514,11 @@ impl Watched for NodeObject {
 
     fn keep(self, index: &mut Index) -> Vec<PolicyKey> {
         let (name, has) = (self.metadata.name.clone().unwrap_or_default(), self.allocatable());
-        if index.nodes.insert(name, has) != Some(has) {
-            index.measure_nodes();
+        match index.nodes.insert(name, has) {
+            // Nothing that is known becomes smaller: each of many nodes is looked at once when they are listed.
+            None => index.largest_node = larger(index.largest_node, has),
+            Some(before) if before == has => {}
+            Some(_) => index.measure_nodes(),
         }
         Vec::new()
     }
@@ -532,7 +542,7 @@ impl Watched for QuotaObject {
         let name = self.metadata.name.clone().unwrap_or_default();
         index.bounds.entry((Kind::Quotas, namespace.clone())).or_default().insert(name.clone(), self.bounds());
         match self.facts() {
-            Some(facts) => drop(put(&mut index.quotas, namespace, name, facts)),
+            Some(facts) => drop(put(&mut index.quotas, namespace.into(), name.into(), facts)),
             None => drop(take(&mut index.quotas, &namespace, &name)),
         }
         Vec::new()
@@ -558,7 +568,7 @@ impl Watched for LimitRangeObject {
         let namespace = self.metadata.namespace.unwrap_or_default();
         let name = self.metadata.name.unwrap_or_default();
         index.bounds.entry((Kind::LimitRanges, namespace.clone())).or_default().insert(name.clone(), bounds);
-        put(&mut index.limit_ranges, namespace, name, facts);
+        put(&mut index.limit_ranges, namespace.into(), name.into(), facts);
         Vec::new()
     }
 

@@ -12,7 +12,9 @@ mod watch;
 mod writers;
 
 pub use index::{Index, Kind};
-pub use objects::{Bounds, ContainerFacts, OomKill, PerResource, PodFacts, PolicyObject, Qos, ReplicaSetFacts};
+pub use objects::{
+    Address, Bounds, ContainerFacts, OomKill, PerResource, PodFacts, PolicyObject, Qos, ReplicaSetFacts,
+};
 pub use once::list_once;
 pub use pods::Fixed;
 pub use rival_watch::{object_of, plural_of, resource_of};

@@ -6,11 +6,13 @@
 //! Invariant: decoding never fails on content. A quantity that cannot be read is absent, a policy's spec is kept as
 //! it came, and one odd object never stalls the watch of the others.
 
+mod address;
 mod bounds;
-
 mod room;
+mod share;
+mod unread;
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -28,7 +30,11 @@ use crate::{
     units::Quantity,
 };
 
+pub use address::Address;
 pub use bounds::{Bounds, PerResource};
+pub use unread::{Unread, UnreadSpec};
+
+use address::ContainerPort;
 
 /// A list of resources as the API writes it; a number instead of a text is read as well.
 type ResourceList = BTreeMap<String, Value>;
@@ -107,9 +113,9 @@ watched!(
     /// A scaling policy, as watched: its spec and status as they came, since reading them may fail.
     PolicyObject, NamespaceResourceScope, crate::api::GROUP, "v1alpha1", "ScalingPolicy", "scalingpolicies" {
         /// The spec, unread.
-        pub spec: Value,
+        pub spec: UnreadSpec,
         /// The status, unread.
-        pub status: Value,
+        pub status: Unread,
     }
 );
 
@@ -127,6 +133,7 @@ impl PolicyObject {
 #[serde(rename_all = "camelCase", default)]
 struct PodSpec {
     node_name: Option<String>,
+    host_network: bool,
     containers: Vec<Container>,
     init_containers: Vec<Container>,
     os: Option<Os>,
@@ -143,6 +150,7 @@ struct Os {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Container {
     name: String,
+    ports: Vec<ContainerPort>,
     resources: Requirements,
     resize_policy: Vec<ResizePolicy>,
     pub(super) restart_policy: Option<String>,
@@ -167,6 +175,10 @@ pub(super) struct Requirements {
 struct PodStatus {
     phase: String,
     qos_class: Option<String>,
+    #[serde(rename = "podIP")]
+    pod_ip: String,
+    #[serde(rename = "hostIP")]
+    host_ip: String,
     conditions: Vec<PodCondition>,
     container_statuses: Vec<ContainerStatus>,
     init_container_statuses: Vec<ContainerStatus>,
@@ -249,17 +261,17 @@ struct LimitRangeItem {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodFacts {
     /// Namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Unique id.
-    pub uid: String,
+    pub uid: Arc<str>,
     /// Generation of the spec; rises with each resize that the API server took.
     pub generation: i64,
     /// Labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<BTreeMap<String, String>>,
     /// Uid of the controller owner.
-    pub owner: Option<String>,
+    pub owner: Option<Arc<str>>,
     /// When it was created.
     pub created: Option<Timestamp>,
     /// Whether it is being deleted.
@@ -267,7 +279,11 @@ pub struct PodFacts {
     /// Whether it has succeeded or failed for good.
     pub finished: bool,
     /// Node that it is bound to.
-    pub node: Option<String>,
+    pub node: Option<Arc<str>>,
+    /// Where it is reached.
+    pub address: Address,
+    /// Ports of its containers that have names.
+    pub ports: Arc<[(String, u16)]>,
     /// Since when it is ready.
     pub ready_since: Option<Timestamp>,
     /// Whether the scheduler found no node.
@@ -307,7 +323,7 @@ pub enum Qos {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerFacts {
     /// Name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Requests in the spec: what is wanted.
     pub requests: Resources,
     /// Limits in the spec.
@@ -422,13 +438,15 @@ impl PodObject {
         let containers: Vec<_> = sized.map(|c| c.facts(statuses().find(|s| s.name == c.name))).collect();
         let (resize, resize_since) = pods::resize(&status.conditions);
         PodFacts {
-            uid: metadata.uid.clone().unwrap_or_default(),
+            uid: metadata.uid.as_deref().unwrap_or_default().into(),
             generation: metadata.generation.unwrap_or_default(),
-            owner: controller_uid(&metadata),
+            owner: controller_uid(&metadata).map(Arc::from),
             created: metadata.creation_timestamp.as_ref().map(|t| t.0),
             deleting: metadata.deletion_timestamp.is_some(),
             finished: matches!(status.phase.as_str(), "Succeeded" | "Failed"),
-            node: spec.node_name.filter(|n| !n.is_empty()),
+            node: spec.node_name.filter(|n| !n.is_empty()).map(Arc::from),
+            address: Address::of(spec.host_network, &status.pod_ip, &status.host_ip),
+            ports: address::named(spec.containers.iter().flat_map(|c| &c.ports)),
             ready_since: is_true("Ready").and_then(|c| c.last_transition_time),
             unschedulable: condition("PodScheduled")
                 .is_some_and(|c| c.status == "False" && c.reason.as_deref() == Some("Unschedulable")),
@@ -443,9 +461,9 @@ impl PodObject {
                 _ => Qos::Burstable,
             },
             containers,
-            namespace: metadata.namespace.unwrap_or_default(),
-            name: metadata.name.unwrap_or_default(),
-            labels: metadata.labels.unwrap_or_default(),
+            namespace: metadata.namespace.unwrap_or_default().into(),
+            name: metadata.name.unwrap_or_default().into(),
+            labels: Arc::new(metadata.labels.unwrap_or_default()),
         }
     }
 }
@@ -475,7 +493,7 @@ impl Container {
             Some(resources(list))
         });
         ContainerFacts {
-            name: self.name.clone(),
+            name: self.name.as_str().into(),
             requests: resources(&self.resources.requests),
             limits: resources(&self.resources.limits),
             sidecar: pods::is_sidecar(self),

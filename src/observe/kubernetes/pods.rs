@@ -75,7 +75,7 @@ mod tests {
                 {"name": "proxy", "restartPolicy": "Always", "resources": sized}]},
             "status": {"initContainerStatuses": [
                 {"name": "proxy", "restartCount": 3, "state": {"running": {}}, "allocatedResources": {"cpu": "50m"}}]}}));
-        let names: Vec<_> = pod.containers.iter().map(|c| (c.name.as_str(), c.sidecar)).collect();
+        let names: Vec<_> = pod.containers.iter().map(|c| (&*c.name, c.sidecar)).collect();
         assert_eq!(names, [("app", false), ("proxy", true)]);
         let proxy = &pod.containers[1];
         assert_eq!((proxy.restarts, proxy.running), (3, true));

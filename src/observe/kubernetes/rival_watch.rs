@@ -1,10 +1,10 @@
 //! I/O: Watches of other people's autoscalers, one per kind and namespace.
 //!
-//! Kinds whose definition is not installed are no problem and are looked for again with the watch's backoff, so that one
-//! that is installed later is found within half a minute. A kind that is there in another version only, or that may not be
+//! Kinds whose definition is not installed are no problem and are looked for again, so that one that is installed later is
+//! found within half a minute. A kind that is there in another version only, or that may not be
 //! read, is: a workload cannot be taken over while nobody can tell who else moves it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
 use kube::{
@@ -18,7 +18,7 @@ use kube::{
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -53,6 +53,10 @@ pub fn object_of(kind: Kind, object: &DynamicObject) -> Value {
     value
 }
 
+/// How often a kind that is not installed is looked for. The watch's own backoff begins anew with every attempt, so that it
+/// alone would ask about once a second for ever.
+const INSTALLED_AGAIN: Duration = Duration::from_secs(30);
+
 /// One watch.
 pub(super) struct Follower {
     pub(super) kind: Kind,
@@ -83,7 +87,13 @@ impl Follower {
                     },
                     event = events.next() => match event {
                         Some(Ok(event)) => self.take(event, &mut listed, epoch),
-                        Some(Err(error)) => self.problem(&client, &error, epoch).await,
+                        Some(Err(error)) => if self.problem(&client, &error, epoch).await {
+                            match timeout(INSTALLED_AGAIN, self.epoch.changed()).await {
+                                Ok(Ok(())) => break,
+                                Ok(Err(_)) => return,
+                                Err(_) => {}
+                            }
+                        },
                         None => return,
                     },
                 }
@@ -163,20 +173,25 @@ impl Follower {
         self.wake(all.iter().map(|policy| policy.key()));
     }
 
-    async fn problem(&self, client: &Client, error: &watcher::Error, epoch: u64) {
+    /// Notes why the kind cannot be watched; answers whether it is just not installed.
+    async fn problem(&self, client: &Client, error: &watcher::Error, epoch: u64) -> bool {
         let plural = plural_of(self.kind);
         let Some(code @ (403 | 404)) = refusal_of(error) else {
             // What is known stays; the watch tries again.
             tracing::warn!("{plural} cannot be watched: {}.", crate::observe::root_cause(error));
-            return;
+            return false;
         };
-        let Some(why) = problem_of(client, self.kind, code).await else { return self.absent(epoch) };
+        let Some(why) = problem_of(client, self.kind, code).await else {
+            self.absent(epoch);
+            return true;
+        };
         let news = self.cluster.write().rivals_mut().mark_blind(self.kind, &self.scope, why.clone(), epoch);
         if news {
             tracing::warn!("{plural} cannot be read: {why}; no workload is taken over from them.");
             let all = self.cluster.read().policies();
             self.wake(all.iter().map(|policy| policy.key()));
         }
+        false
     }
 }
 

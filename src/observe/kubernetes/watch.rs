@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn names(index: &Index, namespace: &str) -> Vec<String> {
-        index.pods(namespace).map(|p| p.name.clone()).collect()
+        index.pods(namespace).map(|p| p.name.to_string()).collect()
     }
 
     #[test]

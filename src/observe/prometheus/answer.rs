@@ -1,9 +1,9 @@
 //! The query API's answers, decoded without losing `warnings` and native histograms.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error as _};
+use serde::de::{Deserializer, Error as _};
 
 use crate::observe::error::shorten;
 
@@ -63,9 +63,9 @@ impl Series {
 }
 
 /// A body that is the API's.
-pub(super) enum Decoded {
+pub(crate) enum Decoded<T> {
     /// `status: success`.
-    Success(Answer),
+    Success(T),
     /// The query is at fault.
     Rejected(String),
     /// The server is at fault.
@@ -73,30 +73,66 @@ pub(super) enum Decoded {
 }
 
 /// Decodes a body; the error is half a sentence that does not repeat the body.
-pub(super) fn decode(body: &[u8]) -> Result<Decoded, String> {
-    let envelope: Envelope<Data> = envelope(body)?;
+pub(crate) fn decode(body: &[u8]) -> Result<Decoded<Answer>, String> {
+    decode_as(body, |data, warnings| {
+        let series = match data {
+            Value::Vector(series) => series.into_iter().map(RawSeries::decode).collect::<Result<_, _>>()?,
+            Value::Scalar(value) => vec![Series { labels: BTreeMap::new(), sample: Sample::Number(value) }],
+        };
+        Ok(Answer { series, warnings })
+    })
+}
+
+/// Decodes a body about containers without keeping it: an [`Answer`] about all of a cluster would be large. Answers with the
+/// warnings; what is seen of each series is whole, or nothing is seen.
+pub(crate) fn decode_containers<'a>(
+    body: &'a [u8],
+    see: impl FnOnce(&mut dyn Iterator<Item = ContainerSeries<'a>>),
+) -> Result<Decoded<Vec<String>>, String> {
+    decode_as(body, |data, warnings| {
+        if let Value::Vector(series) = data {
+            if series.iter().any(|s: &ContainerSeries<'_>| s.value.is_none() && s.histogram.is_none()) {
+                return Err(NO_SAMPLE.to_owned());
+            }
+            see(&mut series.into_iter());
+        }
+        Ok(warnings)
+    })
+}
+
+const NO_SAMPLE: &str = "a series has neither a value nor a histogram";
+
+/// What an instant query gives.
+enum Value<S> {
+    Vector(Vec<S>),
+    Scalar(f64),
+}
+
+fn decode_as<'a, S: Deserialize<'a>, T>(
+    body: &'a [u8],
+    take: impl FnOnce(Value<S>, Vec<String>) -> Result<T, String>,
+) -> Result<Decoded<T>, String> {
+    let envelope: Envelope<Data<S>> = envelope(body)?;
     let (data, warnings) = match envelope.open() {
         Ok(opened) => opened,
         Err(Fault::Query(message)) => return Ok(Decoded::Rejected(message)),
         Err(Fault::Server(why)) => return Ok(Decoded::Unavailable(why)),
     };
-    let series = match data {
-        Some(Data::Vector(series)) => series.into_iter().map(RawSeries::decode).collect::<Result<_, _>>()?,
-        Some(Data::Scalar((_, Number(value)))) => {
-            vec![Series { labels: BTreeMap::new(), sample: Sample::Number(value) }]
-        }
+    let value = match data {
+        Some(Data::Vector(series)) => Value::Vector(series),
+        Some(Data::Scalar((_, Number(value)))) => Value::Scalar(value),
         Some(Data::Matrix(_)) => {
             return Ok(Decoded::Rejected("it gives a range of values, not one: use for example rate(…)".to_owned()));
         }
         Some(Data::String(_)) => return Ok(Decoded::Rejected("it gives a text, not a number".to_owned())),
         None => return Err("it is marked as a success and has no data".to_owned()),
     };
-    Ok(Decoded::Success(Answer { series, warnings }))
+    take(value, warnings).map(Decoded::Success)
 }
 
 /// What the API wraps every answer in, with data of one endpoint.
 #[derive(Deserialize)]
-pub(super) struct Envelope<D> {
+pub(crate) struct Envelope<D> {
     status: String,
     data: Option<D>,
     #[serde(rename = "errorType")]
@@ -107,20 +143,20 @@ pub(super) struct Envelope<D> {
 }
 
 /// Who is at fault when an envelope holds an error, and what it says.
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Query(String),
     Server(String),
 }
 
 /// Reads an envelope; the error is half a sentence that does not repeat the body.
-pub(super) fn envelope<D: DeserializeOwned>(body: &[u8]) -> Result<Envelope<D>, String> {
+pub(crate) fn envelope<'a, D: Deserialize<'a>>(body: &'a [u8]) -> Result<Envelope<D>, String> {
     serde_json::from_slice(body)
         .map_err(|e| format!("it is not the query API's JSON, line {} column {}", e.line(), e.column()))
 }
 
 impl<D> Envelope<D> {
     /// The data and what the server warns about.
-    pub(super) fn open(self) -> Result<(Option<D>, Vec<String>), Fault> {
+    pub(crate) fn open(self) -> Result<(Option<D>, Vec<String>), Fault> {
         if self.status == "error" {
             let message = shorten(&self.error.unwrap_or_default());
             return Err(match self.error_type.as_deref() {
@@ -134,8 +170,8 @@ impl<D> Envelope<D> {
 
 #[derive(Deserialize)]
 #[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
-enum Data {
-    Vector(Vec<RawSeries>),
+enum Data<S> {
+    Vector(Vec<S>),
     Scalar((f64, Number)),
     Matrix(serde::de::IgnoredAny),
     String(serde::de::IgnoredAny),
@@ -147,6 +183,43 @@ struct RawSeries {
     metric: BTreeMap<String, String>,
     value: Option<(f64, Number)>,
     histogram: Option<(f64, RawHistogram)>,
+}
+
+/// A series of which only is read whose container it is about and its number.
+#[derive(Deserialize)]
+pub(crate) struct ContainerSeries<'a> {
+    #[serde(borrow, default)]
+    metric: ContainerLabels<'a>,
+    value: Option<(f64, Number)>,
+    histogram: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ContainerLabels<'a> {
+    #[serde(borrow)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow)]
+    pod: Cow<'a, str>,
+    #[serde(borrow)]
+    container: Cow<'a, str>,
+}
+
+impl ContainerSeries<'_> {
+    /// Namespace, pod and container, when it has all three.
+    pub(crate) fn whose(&self) -> Option<(&str, &str, &str)> {
+        let ContainerLabels { namespace, pod, container } = &self.metric;
+        let all = !(namespace.is_empty() || pod.is_empty() || container.is_empty());
+        all.then_some((namespace, pod, container))
+    }
+
+    /// The number, unless it is a histogram.
+    pub(crate) const fn number(&self) -> Option<f64> {
+        match &self.value {
+            Some((_, Number(value))) => Some(*value),
+            None => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -166,7 +239,7 @@ impl RawSeries {
                     .map(|(_, lower, upper, count)| NativeBucket { lower: lower.0, upper: upper.0, count: count.0 })
                     .collect(),
             ),
-            (None, None) => return Err("a series has neither a value nor a histogram".to_owned()),
+            (None, None) => return Err(NO_SAMPLE.to_owned()),
         };
         Ok(Series { labels: self.metric, sample })
     }

@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 
 use promql_parser::label::{MatchOp, Matcher, Matchers};
-use promql_parser::parser::{self, AtModifier, Expr, Offset, VectorSelector};
+use promql_parser::parser::{AtModifier, Expr, Offset, VectorSelector};
 
 use crate::observe::error::{ObserveError, shorten};
+use crate::policy::parse_promql;
 
 /// A selector of a query, reduced to the instant selector.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,17 +36,25 @@ pub struct Range {
 
 /// Parses a query.
 pub fn parse(query: &str) -> Result<Expr, ObserveError> {
-    parser::parse(query).map_err(|e| ObserveError::QuerySyntax { message: shorten(&e) })
+    parse_promql(query).map_err(|e| ObserveError::QuerySyntax { message: shorten(&e) })
 }
 
 /// The query with equality matchers added to every selector, those of the author kept beside them.
 pub fn with_matchers(query: &str, extra: &BTreeMap<String, String>) -> Result<String, ObserveError> {
     let mut expr = parse(query)?;
-    add_matchers(&mut expr, extra);
+    each_selector(&mut expr, &mut |matchers| add_to(matchers, extra));
+    print(expr)
+}
+
+/// A query as text. The printer is another's: what it prints must mean what was built.
+pub fn print(mut expr: Expr) -> Result<String, ObserveError> {
+    // It prints matchers in their order as texts, in which they are read again.
+    each_selector(&mut expr, &mut |matchers| matchers.matchers.sort_by_cached_key(ToString::to_string));
     let text = expr.to_string();
-    // The printer is another's: what it prints must mean what was built.
     if parse(&text)? != expr {
-        return Err(ObserveError::QuerySyntax { message: "it cannot be rewritten with extraMatchers".to_owned() });
+        return Err(ObserveError::QuerySyntax {
+            message: "it cannot be written anew with further matchers".to_owned(),
+        });
     }
     Ok(text)
 }
@@ -92,24 +101,25 @@ pub fn one_of<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     pattern
 }
 
-fn add_matchers(expr: &mut Expr, extra: &BTreeMap<String, String>) {
+/// Visits the matchers of every selector of a query.
+pub fn each_selector(expr: &mut Expr, visit: &mut impl FnMut(&mut Matchers)) {
     match expr {
-        Expr::VectorSelector(selector) => add_to(&mut selector.matchers, extra),
-        Expr::MatrixSelector(selector) => add_to(&mut selector.vs.matchers, extra),
+        Expr::VectorSelector(selector) => visit(&mut selector.matchers),
+        Expr::MatrixSelector(selector) => visit(&mut selector.vs.matchers),
         Expr::Aggregate(e) => {
-            add_matchers(&mut e.expr, extra);
+            each_selector(&mut e.expr, visit);
             if let Some(param) = &mut e.param {
-                add_matchers(param, extra);
+                each_selector(param, visit);
             }
         }
-        Expr::Unary(e) => add_matchers(&mut e.expr, extra),
+        Expr::Unary(e) => each_selector(&mut e.expr, visit),
         Expr::Binary(e) => {
-            add_matchers(&mut e.lhs, extra);
-            add_matchers(&mut e.rhs, extra);
+            each_selector(&mut e.lhs, visit);
+            each_selector(&mut e.rhs, visit);
         }
-        Expr::Paren(e) => add_matchers(&mut e.expr, extra),
-        Expr::Subquery(e) => add_matchers(&mut e.expr, extra),
-        Expr::Call(e) => e.args.args.iter_mut().for_each(|arg| add_matchers(arg, extra)),
+        Expr::Paren(e) => each_selector(&mut e.expr, visit),
+        Expr::Subquery(e) => each_selector(&mut e.expr, visit),
+        Expr::Call(e) => e.args.args.iter_mut().for_each(|arg| each_selector(arg, visit)),
         // The parser makes no extensions.
         Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => {}
     }

@@ -37,13 +37,15 @@ pub struct Span {
     pub step: u32,
 }
 
+/// Data of a range query's envelope.
 #[derive(Deserialize)]
-struct Data {
-    result: Vec<Matrix>,
+pub(crate) struct Data {
+    pub(crate) result: Vec<Matrix>,
 }
 
+/// One series over time.
 #[derive(Deserialize)]
-struct Matrix {
+pub(crate) struct Matrix {
     #[serde(default)]
     metric: BTreeMap<String, String>,
     #[serde(default)]
@@ -118,7 +120,7 @@ impl Prometheus {
 }
 
 /// One number of several series.
-fn points<'a>(series: impl Iterator<Item = &'a Matrix>, combine: Combine) -> Points {
+pub(crate) fn points<'a>(series: impl Iterator<Item = &'a Matrix>, combine: Combine) -> Points {
     let mut points: BTreeMap<i64, f64> = BTreeMap::new();
     for (at, Number(value)) in series.flat_map(|series| &series.values) {
         if !value.is_finite() {
@@ -132,5 +134,6 @@ fn points<'a>(series: impl Iterator<Item = &'a Matrix>, combine: Combine) -> Poi
             .and_modify(|known| *known = if combine == Combine::Sum { *known + value } else { known.max(*value) })
             .or_insert(*value);
     }
-    points.into_iter().collect()
+    // A sum of finite numbers need not be one.
+    points.into_iter().filter(|(_, value)| value.is_finite()).collect()
 }

@@ -211,6 +211,7 @@ mod text {
     fn every_selector_gets_the_matchers_also_where_the_librarys_visitor_does_not_look() {
         for (query, selectors) in [
             ("x", 1),
+            ("x{zone=\"b\",zone!=\"a\"}", 1),
             ("sum by (pod) (rate(x{a=\"b\"}[1m] offset 5m)) / ignoring(pod) group_left y", 2),
             ("topk(scalar(count(x)), y)", 2),
             ("quantile_over_time(0.9, rate(x[1m])[10m:30s])", 1),

@@ -10,7 +10,7 @@ fn pod(hash: &str, created: i64) -> Arc<PodFacts> {
     Arc::new(PodFacts {
         created: Some(at(created)),
         ready_since: Some(at(created + 10)),
-        labels: [("pod-template-hash".to_owned(), hash.to_owned())].into(),
+        labels: Arc::new([("pod-template-hash".to_owned(), hash.to_owned())].into()),
         ..PodFacts::default()
     })
 }

@@ -49,7 +49,7 @@ pub fn total(buckets: &[Bucket]) -> f64 {
 #[must_use]
 pub fn quantile(buckets: &[Bucket], q: f64) -> Option<Estimate> {
     let total = total(buckets);
-    if total <= 0.0 {
+    if total <= 0.0 || total.is_infinite() {
         return None;
     }
     let rank = q.clamp(0.0, 1.0) * total;
@@ -82,7 +82,7 @@ fn within(bucket: &Bucket, share: f64) -> Option<Estimate> {
 #[must_use]
 pub fn share_over(buckets: &[Bucket], value: f64) -> Option<f64> {
     let total = total(buckets);
-    if total <= 0.0 {
+    if total <= 0.0 || total.is_infinite() {
         return None;
     }
     let over: f64 = buckets
@@ -100,7 +100,8 @@ pub fn share_over(buckets: &[Bucket], value: f64) -> Option<f64> {
             }
         })
         .sum();
-    Some((over / total).clamp(0.0, 1.0))
+    // A bucket as wide as the numbers reach has no share.
+    Some(over / total).filter(|share| !share.is_nan()).map(|share| share.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -129,6 +130,15 @@ mod tests {
         assert!((over(0.175) - 0.30).abs() < 1e-12);
         assert!((over(1.0) - 0.02).abs() < 1e-12);
         assert!((over(5.0) - 0.02).abs() < 1e-12, "beyond the last bound nothing is known to be within");
+    }
+
+    #[test]
+    fn what_is_too_large_for_a_number_has_neither_quantile_nor_share() {
+        let bucket = |lower, upper, count| Bucket { lower, upper, count };
+        let many = [bucket(0.0, 1.0, f64::MAX), bucket(1.0, 2.0, f64::MAX)];
+        assert_eq!((quantile(&many, 0.5), share_over(&many, 0.5)), (None, None));
+        let wide = [bucket(-f64::MAX, f64::MAX, f64::MAX / 2.0)];
+        assert_eq!((quantile(&wide, 0.5), share_over(&wide, 0.5)), (None, None));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::judge::{DIRECT_LIMITS, Evidence, PROMETHEUS_LIMITS, Situation, judge};
+use super::nats_jetstream::Consumer;
 use super::poller::{Pollers, consumer_of};
 use super::probe::SelectorHealth;
 use super::prometheus::{Answers, DeadTargets, Questions};
@@ -16,6 +17,7 @@ use crate::decide::{Reading, SignalState};
 use crate::observe::clock::Clock;
 use crate::observe::error::ObserveError;
 use crate::observe::prometheus::Prometheus;
+use crate::observe::tenancy::{Doors, Tenancy};
 use crate::policy::{Policy, PolicyKey, Role, Signal, Source};
 use crate::units::Seconds;
 
@@ -25,19 +27,24 @@ pub type Readings = BTreeMap<PolicyKey, BTreeMap<String, Reading>>;
 /// Dead exporters kept per selector: enough for any target, and a bound.
 const MAX_DEAD: usize = 1000;
 
+/// Queries that are kept parsed: more than a thousand policies have; of the longest they take some 30 MB.
+const MAX_PARSED: usize = 4096;
+
 /// Sources of the hub.
 pub struct HubConfig {
     /// The metrics server, shared with the usage source; none: query signals answer with a sentence that says so.
     pub prometheus: Option<Arc<Prometheus>>,
     /// Time between two polls of a direct source. The default of a second sees a burst within the tick that it wakes.
     pub poll_interval: Duration,
+    /// What policies may look at; none: anything.
+    pub doors: Option<Doors>,
 }
 
 impl HubConfig {
     /// The defaults, with a metrics server or without one.
     #[must_use]
     pub const fn new(prometheus: Option<Arc<Prometheus>>) -> Self {
-        Self { prometheus, poll_interval: Duration::from_secs(1) }
+        Self { prometheus, poll_interval: Duration::from_secs(1), doors: None }
     }
 }
 
@@ -52,6 +59,9 @@ pub struct ReadContext {
 pub struct SignalHub {
     prometheus: Option<Arc<Prometheus>>,
     pollers: Pollers,
+    tenancy: Tenancy,
+    /// Queries that were parsed.
+    parsed: Mutex<BTreeMap<String, Result<Questions, ObserveError>>>,
     /// Exporters found dead, until they answer again or are taken out of service discovery. In memory only: after a
     /// restart of the controller the probe's own look back finds those that died within it.
     dead: Mutex<DeadTargets>,
@@ -62,7 +72,9 @@ impl SignalHub {
     pub fn new(config: HubConfig, clock: Arc<dyn Clock>) -> Result<Self, ObserveError> {
         Ok(Self {
             prometheus: config.prometheus,
-            pollers: Pollers::new(config.poll_interval, clock)?,
+            tenancy: config.doors.as_ref().map(Doors::tenancy).cloned().unwrap_or_default(),
+            pollers: Pollers::new(config.poll_interval, clock, config.doors)?,
+            parsed: Mutex::default(),
             dead: Mutex::default(),
         })
     }
@@ -73,12 +85,17 @@ impl SignalHub {
         let mut wanted: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for policy in policies {
             for signal in &policy.signals {
-                if let Some(consumer) = consumer_of(&signal.source) {
+                if let Some(consumer) = self.consumer_of(policy, signal) {
                     wanted.entry(consumer).or_default().insert((policy.key.clone(), signal.name.clone()));
                 }
             }
         }
         self.pollers.sync(wanted);
+    }
+
+    fn consumer_of(&self, policy: &Policy, signal: &Signal) -> Option<Consumer> {
+        let namespace = &policy.key.namespace;
+        consumer_of(&signal.source, self.tenancy.confines(namespace).then_some(namespace.as_str()))
     }
 
     /// A channel on which policies arrive whose backlog has risen since their last reading: tick them at once.
@@ -90,7 +107,7 @@ impl SignalHub {
     pub async fn read_all(&self, now: Timestamp, policies: &[&Policy], context: &ReadContext) -> Readings {
         let plans: Vec<(&Policy, Vec<Plan<'_>>)> = policies
             .iter()
-            .map(|policy| (*policy, policy.signals.iter().map(|s| Plan::of(policy, s)).collect()))
+            .map(|policy| (*policy, policy.signals.iter().map(|s| self.plan(policy, s)).collect()))
             .collect();
         let dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let asked: Vec<&Questions> =
@@ -117,12 +134,36 @@ impl SignalHub {
     /// The signals of one policy that come from direct sources, as last polled: at once, without any query.
     #[must_use]
     pub fn polled(&self, now: Timestamp, policy: &Policy, context: &ReadContext) -> BTreeMap<String, Reading> {
-        let direct = policy.signals.iter().map(|s| Plan::of(policy, s)).filter(|p| p.questions.is_none());
-        let plans: Vec<Plan<'_>> = direct.collect();
+        let direct = policy.signals.iter().filter(|s| self.consumer_of(policy, s).is_some());
+        let plans: Vec<Plan<'_>> = direct.map(|s| self.plan(policy, s)).collect();
         let (answers, dead) = (Answers::new(), DeadTargets::new());
         let evidence: Vec<_> =
             plans.iter().map(|plan| (plan, self.evidence(now, policy, plan, &answers, &dead))).collect();
         judge_policy(&evidence, context.ready_pods.get(&policy.key))
+    }
+
+    fn plan<'a>(&self, policy: &Policy, signal: &'a Signal) -> Plan<'a> {
+        let mut questions = match &signal.source {
+            Source::Prometheus { query } => Some(self.questions(query)),
+            Source::PrometheusHistogram { metric, matchers, window } => {
+                Some(Ok(prometheus_histogram::questions(metric, matchers, *window)))
+            }
+            Source::NatsJetStream { .. } => None,
+        };
+        if let Some(Ok(questions)) = &mut questions {
+            questions.within = self.tenancy.within(&policy.key.namespace);
+        }
+        let latency = policy.objective.latency.as_ref().filter(|l| l.signal == signal.name);
+        Plan { signal, questions, objective: latency.map(|l| (l.target, l.objective)) }
+    }
+
+    /// What a query asks, parsed once: the patterns in it may take milliseconds each.
+    fn questions(&self, query: &str) -> Result<Questions, ObserveError> {
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if parsed.len() >= MAX_PARSED && !parsed.contains_key(query) {
+            parsed.clear();
+        }
+        parsed.entry(query.to_owned()).or_insert_with(|| Questions::of(query)).clone()
     }
 
     fn evidence(
@@ -136,7 +177,7 @@ impl SignalHub {
         let signal = plan.signal;
         let Some(questions) = &plan.questions else {
             let reader = (policy.key.clone(), signal.name.clone());
-            let polled = consumer_of(&signal.source).and_then(|c| self.pollers.read(now, &reader, &c));
+            let polled = self.consumer_of(policy, signal).and_then(|c| self.pollers.read(now, &reader, &c));
             return polled.unwrap_or(Err(ObserveError::NotPolledYet));
         };
         let questions = questions.as_ref().map_err(ObserveError::clone)?;
@@ -163,19 +204,7 @@ struct Plan<'a> {
     objective: Option<(Seconds, f64)>,
 }
 
-impl<'a> Plan<'a> {
-    fn of(policy: &Policy, signal: &'a Signal) -> Self {
-        let questions = match &signal.source {
-            Source::Prometheus { query } => Some(Questions::of(query)),
-            Source::PrometheusHistogram { metric, matchers, window } => {
-                Some(Ok(prometheus_histogram::questions(metric, matchers, *window)))
-            }
-            Source::NatsJetStream { .. } => None,
-        };
-        let latency = policy.objective.latency.as_ref().filter(|l| l.signal == signal.name);
-        Self { signal, questions, objective: latency.map(|l| (l.target, l.objective)) }
-    }
-
+impl Plan<'_> {
     fn judge(&self, evidence: &Result<Evidence, ObserveError>, situation: &Situation<'_>) -> Reading {
         let limits = if self.questions.is_some() { PROMETHEUS_LIMITS } else { DIRECT_LIMITS };
         judge(self.signal.role, self.signal.on_absent, limits, evidence, situation)

@@ -16,6 +16,7 @@ use super::judge::{Evidence, Measured};
 use super::nats_jetstream::{Consumer, NatsMonitor};
 use crate::observe::clock::Clock;
 use crate::observe::error::ObserveError;
+use crate::observe::tenancy::Doors;
 use crate::policy::{PolicyKey, Source};
 use crate::units::Seconds;
 
@@ -71,10 +72,11 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// The consumer that a source names, if it is a direct one.
-pub(super) fn consumer_of(source: &Source) -> Option<Consumer> {
+/// The consumer that a source names, if it is a direct one; `within`: the namespace that it is confined to.
+pub(super) fn consumer_of(source: &Source, within: Option<&str>) -> Option<Consumer> {
     match source {
         Source::NatsJetStream { monitoring_urls, account, stream, consumer } => Some(Consumer {
+            within: within.map(str::to_owned),
             urls: monitoring_urls.clone(),
             account: account.clone(),
             stream: stream.clone(),
@@ -85,8 +87,8 @@ pub(super) fn consumer_of(source: &Source) -> Option<Consumer> {
 }
 
 impl Pollers {
-    pub(super) fn new(interval: Duration, clock: Arc<dyn Clock>) -> Result<Self, ObserveError> {
-        let shared = Shared { monitor: NatsMonitor::new()?, clock, state: Mutex::default() };
+    pub(super) fn new(interval: Duration, clock: Arc<dyn Clock>, doors: Option<Doors>) -> Result<Self, ObserveError> {
+        let shared = Shared { monitor: NatsMonitor::new(doors)?, clock, state: Mutex::default() };
         Ok(Self { shared: Arc::new(shared), tasks: Mutex::default(), interval })
     }
 
@@ -217,6 +219,7 @@ mod tests {
     #[test]
     fn a_policy_is_woken_at_most_once_a_second_and_closed_receivers_are_forgotten() {
         let consumer = Consumer {
+            within: None,
             urls: vec!["http://nats:8222".to_owned()],
             account: "$G".to_owned(),
             stream: "S".to_owned(),

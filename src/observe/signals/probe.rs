@@ -84,10 +84,11 @@ pub struct SelectorHealth {
     pub lost_pods: BTreeSet<String>,
 }
 
-/// The probe's query.
+/// The probe's query. `within` are matchers of `up`, such as `namespace="shop"`: none for all of it.
 #[must_use]
-pub fn query(selector: &Selector) -> String {
+pub fn query(selector: &Selector, within: &str) -> String {
     let s = &selector.text;
+    let up = if within.is_empty() { "up".to_owned() } else { format!("up{{{within}}}") };
     let recent = format!("count by (job, instance) (last_over_time({s}[{RECENT}]))");
     let mut parts = vec![
         part("age", &format!("time() - max(timestamp({s}))")),
@@ -95,8 +96,8 @@ pub fn query(selector: &Selector) -> String {
         part("now", &format!("count by (pod) ({s})")),
         part("peak", &format!("max_over_time(count({s})[{RECENT}:{STEP}])")),
         part("lost", &format!("count by (pod) (last_over_time({s}[{RECENT}])) unless on (pod) count by (pod) ({s})")),
-        part("dead", &format!("(up == 0) and on (job, instance) {recent}")),
-        part("scraped", &format!("count({s} and on (job, instance) up)")),
+        part("dead", &format!("({up} == 0) and on (job, instance) {recent}")),
+        part("scraped", &format!("count({s} and on (job, instance) {up})")),
     ];
     if let Some(range) = selector.range {
         parts.push(part("sparse", &sparse(s, range)));
@@ -118,11 +119,12 @@ fn sparse(s: &str, range: Range) -> String {
     format!("count(count by (job, instance) ({s}) unless count by (job, instance) ({filled}))")
 }
 
-/// Whether targets that were dead before still are: those of `up == 0` among the instances.
+/// Whether targets that were dead before still are: those of `up == 0` among the instances. `within` as in [`query`].
 #[must_use]
-pub fn still_dead_query(targets: &BTreeSet<ScrapeTarget>) -> String {
+pub fn still_dead_query(targets: &BTreeSet<ScrapeTarget>, within: &str) -> String {
     let instances: BTreeSet<&str> = targets.iter().map(|t| t.instance.as_str()).collect();
-    format!("up{{{}}} == 0", matcher("instance", "=~", &one_of(instances)))
+    let comma = if within.is_empty() { "" } else { "," };
+    format!("up{{{}{comma}{within}}} == 0", matcher("instance", "=~", &one_of(instances)))
 }
 
 /// Reads the probe's answer.
@@ -137,7 +139,7 @@ pub fn read(selector: &Selector, answer: &Answer) -> SelectorHealth {
             Some("age") => age = Some(value),
             Some("last") => last = Some(value),
             Some("now") => {
-                health.series += count(value);
+                health.series = health.series.saturating_add(count(value));
                 health.pods.extend(series.label("pod").map(str::to_owned));
             }
             Some("peak") => health.peak = count(value),

@@ -25,19 +25,22 @@ pub struct Questions {
     pub values: Vec<String>,
     /// Selectors to probe.
     pub selectors: Vec<Selector>,
+    /// Matchers of `up` in the probes; empty: all exporters.
+    pub within: String,
 }
 
 impl Questions {
     /// The questions of a query.
     pub fn of(query: &str) -> Result<Self, ObserveError> {
         let selectors = promql::selectors(&promql::parse(query)?);
-        Ok(Self { values: vec![query.to_owned()], selectors })
+        Ok(Self { values: vec![query.to_owned()], selectors, within: String::new() })
     }
 
     /// All query texts, given the exporters known to be dead.
     pub fn texts<'a>(&'a self, dead: &'a DeadTargets) -> impl Iterator<Item = String> + 'a {
-        let probes = self.selectors.iter().map(probe::query);
-        let still = self.selectors.iter().filter_map(|s| dead.get(&s.text)).map(probe::still_dead_query);
+        let probes = self.selectors.iter().map(|s| probe::query(s, &self.within));
+        let known = self.selectors.iter().filter_map(|s| dead.get(&s.text));
+        let still = known.map(|targets| probe::still_dead_query(targets, &self.within));
         self.values.iter().cloned().chain(probes).chain(still)
     }
 
@@ -45,11 +48,11 @@ impl Questions {
     #[must_use]
     pub fn examine(&self, mut evidence: Evidence, answers: &Answers, dead: &DeadTargets) -> Evidence {
         for selector in &self.selectors {
-            match answers.get(&probe::query(selector)) {
+            match answers.get(&probe::query(selector, &self.within)) {
                 Some(Ok(answer)) => {
                     evidence.warnings.extend(answer.warnings.iter().cloned());
                     let mut health = probe::read(selector, answer);
-                    health.dead.extend(still_dead(&selector.text, answers, dead));
+                    health.dead.extend(self.still_dead(&selector.text, answers, dead));
                     evidence.selectors.push(health);
                 }
                 Some(Err(error)) => evidence.unknown = Some(error.to_string()),
@@ -57,6 +60,18 @@ impl Questions {
             }
         }
         evidence
+    }
+
+    /// Those of the exporters known to be dead that still are; all of them while that cannot be asked.
+    fn still_dead(&self, selector: &str, answers: &Answers, dead: &DeadTargets) -> BTreeSet<ScrapeTarget> {
+        let Some(known) = dead.get(selector) else { return BTreeSet::new() };
+        match answers.get(&probe::still_dead_query(known, &self.within)) {
+            Some(Ok(answer)) => {
+                let now: BTreeSet<ScrapeTarget> = answer.series.iter().filter_map(ScrapeTarget::of).collect();
+                known.intersection(&now).cloned().collect()
+            }
+            _ => known.clone(),
+        }
     }
 }
 
@@ -77,17 +92,5 @@ pub fn measure(role: Role, answer: &Answer) -> Measured {
         Role::Demand | Role::Backlog => Measured::Number(numbers.iter().sum()),
         // A NaN among latencies is an instance without traffic; f64::max passes over it.
         Role::Latency | Role::Saturation => Measured::Number(numbers.into_iter().fold(f64::NAN, f64::max)),
-    }
-}
-
-/// Those of the exporters known to be dead that still are; all of them while that cannot be asked.
-fn still_dead(selector: &str, answers: &Answers, dead: &DeadTargets) -> BTreeSet<ScrapeTarget> {
-    let Some(known) = dead.get(selector) else { return BTreeSet::new() };
-    match answers.get(&probe::still_dead_query(known)) {
-        Some(Ok(answer)) => {
-            let now: BTreeSet<ScrapeTarget> = answer.series.iter().filter_map(ScrapeTarget::of).collect();
-            known.intersection(&now).cloned().collect()
-        }
-        _ => known.clone(),
     }
 }

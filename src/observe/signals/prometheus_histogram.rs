@@ -28,7 +28,7 @@ pub fn questions(metric: &str, matchers: &BTreeMap<String, String>, window: Seco
     let name = matcher("__name__", "=~", &format!("{metric}|{metric}_bucket"));
     let text = format!("{{{name},{}}}", joined(matcher("le", "=~", "|\\+Inf")));
     let selector = Selector { text, offset: 0.0, range: Some(Range { seconds: window.get(), samples: 2 }) };
-    Questions { values: vec![native, classic], selectors: vec![selector] }
+    Questions { values: vec![native, classic], selectors: vec![selector], within: String::new() }
 }
 
 /// Reads the two answers.

@@ -45,7 +45,7 @@ fn pod(uid: &str, ready: Option<i64>, cpu: f64, hash: &str) -> PodFacts {
         uid: uid.into(),
         created: Some(at(0)),
         ready_since: ready.map(at),
-        labels: [("pod-template-hash".to_owned(), hash.to_owned())].into(),
+        labels: Arc::new([("pod-template-hash".to_owned(), hash.to_owned())].into()),
         containers: vec![ContainerFacts { name: "app".into(), requests: amounts(cpu), ..ContainerFacts::default() }],
         ..PodFacts::default()
     }

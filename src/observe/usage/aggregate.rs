@@ -5,9 +5,9 @@
 //!
 //! Invariant: pure; what was not measured stays absent, and a pod without a fresh sample is not counted as reporting.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{ContainerUsage, PodId, UsageTable};
+use super::{ContainerUsage, Containers, PodId, UsageTable};
 use crate::decide::ContainerState;
 use crate::units::{Bytes, Cores, Replicas, Seconds};
 
@@ -27,15 +27,15 @@ pub struct UsagePod {
 /// The OOM counters of a target's containers at the last tick.
 #[derive(Clone, Debug, Default)]
 pub struct OomCounters {
-    seen: BTreeMap<(PodId, String), u64>,
-    /// Pods that were there at the last tick; none before the first.
-    pods: Option<BTreeSet<PodId>>,
+    seen: BTreeMap<(PodId, Arc<str>), u64>,
+    /// Pods that were there at the last tick, sorted; none before the first.
+    pods: Option<Box<[PodId]>>,
 }
 
 /// Age of the newest sample of the target's pods.
 #[must_use]
 pub fn newest_age(table: &UsageTable, pods: &[UsagePod]) -> Option<Seconds> {
-    let ages = pods.iter().filter_map(|p| table.pods.get(&p.id)).flat_map(BTreeMap::values).filter_map(|c| c.age);
+    let ages = pods.iter().filter_map(|p| table.pods.get(&p.id)).flat_map(Containers::values).filter_map(|c| c.age);
     ages.reduce(Seconds::min)
 }
 
@@ -45,7 +45,7 @@ pub fn fill(table: &UsageTable, pods: &[UsagePod], containers: &mut [ContainerSt
     for state in containers.iter_mut() {
         let fresh: Vec<(&UsagePod, &ContainerUsage)> = pods
             .iter()
-            .filter_map(|pod| Some((pod, table.pods.get(&pod.id)?.get(&state.name)?)))
+            .filter_map(|pod| Some((pod, table.pods.get(&pod.id)?.get(state.name.as_str())?)))
             .filter(|(_, usage)| is_fresh(usage, newest))
             .collect();
         let ready: Vec<&ContainerUsage> = fresh.iter().filter(|(pod, _)| pod.ready).map(|(_, usage)| *usage).collect();
@@ -95,16 +95,18 @@ impl OomCounters {
     fn delta(&mut self, table: &UsageTable, pods: &[UsagePod], container: &str) -> Option<u32> {
         let mut sum = None;
         for pod in pods {
-            let usage = table.pods.get(&pod.id).and_then(|containers| containers.get(container));
-            let Some(now) = usage.and_then(|u| u.oom_events) else { continue };
-            let before = self.seen.insert((pod.id.clone(), container.to_owned()), now);
+            let Some(containers) = table.pods.get(&pod.id) else { continue };
+            let at = containers.find_index(container).ok();
+            let Some((name, usage)) = at.and_then(|at| containers.get_indexed(at)) else { continue };
+            let Some(now) = usage.oom_events else { continue };
+            let before = self.seen.insert((pod.id.clone(), Arc::clone(name)), now);
             let Some(known) = &self.pods else { continue };
             let killed = match before {
                 // A counter that ran back began anew: all of it is new.
                 Some(before) if now < before => now,
                 Some(before) => now - before,
                 // A pod that came since the last tick: all of it is new. One that was there and did not report: unknown.
-                None if known.contains(&pod.id) => 0,
+                None if known.binary_search(&pod.id).is_ok() => 0,
                 None => now,
             };
             sum = Some(sum.unwrap_or(0_u64).saturating_add(killed));
@@ -113,8 +115,9 @@ impl OomCounters {
     }
 
     fn end_tick(&mut self, pods: &[UsagePod]) {
-        let there: BTreeSet<PodId> = pods.iter().map(|p| p.id.clone()).collect();
-        self.seen.retain(|(pod, _), _| there.contains(pod));
+        let mut there: Box<[PodId]> = pods.iter().map(|p| p.id.clone()).collect();
+        there.sort();
+        self.seen.retain(|(pod, _), _| there.binary_search(pod).is_ok());
         self.pods = Some(there);
     }
 }

@@ -5,15 +5,19 @@
 //! are the same thing seen twice: the largest counts, never the sum.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use litemap::LiteMap;
 
-use super::{ContainerUsage, PodId, UsageSource, UsageTable};
+use super::{ContainerUsage, Containers, PodId, UsageSource, UsageTable};
 use crate::observe::error::ObserveError;
 use crate::observe::prometheus::promql::{matcher, one_of};
-use crate::observe::prometheus::{Answer, Prometheus, Series};
+use crate::observe::prometheus::{
+    Prometheus,
+    answer::{self, ContainerSeries},
+};
 use crate::units::{Bytes, Cores, Seconds};
 
 /// Window of the means: two scrapes at the usual 30 s of cAdvisor.
@@ -118,21 +122,33 @@ impl Cadvisor {
     }
 
     async fn read_pods(&self, pods: &BTreeSet<PodId>) -> Result<UsageTable, ObserveError> {
-        let mut table = UsageTable { window: Some(self.window), complete: true, ..UsageTable::default() };
         let window = format!("{:.0}ms", self.window.get() * 1000.0);
         let mut queries: BTreeMap<String, Kind> = BTreeMap::new();
         if !pods.is_empty() {
             let labels = labels(pods);
             queries.extend(Kind::ALL.into_iter().map(|kind| (kind.query(&labels, &window), kind)));
         }
-        let answers = self.prometheus.batch(&queries.keys().cloned().collect()).await;
+        let rows = Mutex::new(Rows::of(pods));
+        let read = |text: &str, body: &[u8]| {
+            answer::decode_containers(body, |series| {
+                let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(kind) = queries.get(text) {
+                    series.for_each(|series| rows.add(*kind, &series));
+                }
+            })
+        };
+        let answers = self.prometheus.batch_as(&queries.keys().cloned().collect(), read).await;
+        let pods = rows.into_inner().unwrap_or_else(PoisonError::into_inner).known();
+        let mut table = UsageTable { pods, window: Some(self.window), complete: true, notes: Vec::new() };
         let mut failed = None;
         let mut succeeded = queries.is_empty();
         for (text, kind) in &queries {
             match answers.get(text) {
-                Some(Ok(answer)) => {
+                Some(Ok(warnings)) => {
                     succeeded |= *kind == Kind::Cpu;
-                    add(*kind, answer, pods, &mut table);
+                    if let Some(warning) = warnings.first() {
+                        note(*kind, &format!("the metrics server warns: {warning}"), &mut table);
+                    }
                 }
                 Some(Err(error)) => {
                     note(*kind, &error.to_string(), &mut table);
@@ -170,16 +186,44 @@ impl UsageSource for Cadvisor {
     }
 }
 
-fn add(kind: Kind, answer: &Answer, wanted: &BTreeSet<PodId>, table: &mut UsageTable) {
-    if let Some(warning) = answer.warnings.first() {
-        note(kind, &format!("the metrics server warns: {warning}"), table);
-    }
-    for series in &answer.series {
-        let Some((pod, container)) = whose(series) else { continue };
-        // Lists of namespaces and of names also match pairs that nobody asked about.
-        if let (true, Some(value)) = (wanted.contains(&pod), series.number()) {
-            kind.store(value, table.pods.entry(pod).or_default().entry(container).or_default());
+/// The table while it is filled: a row for each pod that was asked about, in their order.
+struct Rows<'a> {
+    pods: Vec<&'a PodId>,
+    containers: Vec<Containers>,
+    /// Names of containers: few are different.
+    names: BTreeSet<Arc<str>>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(pods: &'a BTreeSet<PodId>) -> Self {
+        Self {
+            pods: pods.iter().collect(),
+            containers: pods.iter().map(|_| Containers::new_vec()).collect(),
+            names: BTreeSet::new(),
         }
+    }
+
+    fn add(&mut self, kind: Kind, series: &ContainerSeries<'_>) {
+        let (Some((namespace, pod, container)), Some(value)) = (series.whose(), series.number()) else { return };
+        // Lists of namespaces and of names also match pairs that nobody asked about.
+        let Ok(row) = self.pods.binary_search_by(|p| (&*p.namespace, &*p.name).cmp(&(namespace, pod))) else { return };
+        let name = self.names.get(container).cloned().unwrap_or_else(|| {
+            let name: Arc<str> = container.into();
+            self.names.insert(Arc::clone(&name));
+            name
+        });
+        let containers = &mut self.containers[row];
+        if containers.is_empty() {
+            // The first is mostly the only one: no room is kept for more.
+            *containers = Containers::with_capacity(1);
+        }
+        kind.store(value, containers.entry(name).or_default());
+    }
+
+    /// Pods of which anything is known.
+    fn known(self) -> LiteMap<PodId, Containers> {
+        let rows = self.pods.into_iter().zip(self.containers);
+        rows.filter(|(_, containers)| !containers.is_empty()).map(|(pod, row)| (pod.clone(), row)).collect()
     }
 }
 
@@ -191,11 +235,6 @@ fn note(kind: Kind, why: &str, table: &mut UsageTable) {
     }
 }
 
-fn whose(series: &Series) -> Option<(PodId, String)> {
-    let pod = PodId { namespace: series.label("namespace")?.to_owned(), name: series.label("pod")?.to_owned() };
-    Some((pod, series.label("container")?.to_owned()))
-}
-
 /// Matchers for the pods: by name while the names fit into one list, else by namespace, else all. So the number of queries
 /// does not depend on the number of pods; who asks for many gets some that nobody asked for. Cgroups that are no container
 /// (`container=""` the pod's, `POD` the sandbox's) are left out.
@@ -204,8 +243,8 @@ fn labels(pods: &BTreeSet<PodId>) -> String {
         let length: usize = texts.iter().map(|text| text.len() + 1).sum();
         (length <= MAX_LIST).then(|| matcher(label, "=~", &one_of(texts)))
     };
-    let namespaces = list("namespace", pods.iter().map(|p| p.namespace.as_str()).collect());
-    let names = namespaces.is_some().then(|| list("pod", pods.iter().map(|p| p.name.as_str()).collect())).flatten();
+    let namespaces = list("namespace", pods.iter().map(|p| &*p.namespace).collect());
+    let names = namespaces.is_some().then(|| list("pod", pods.iter().map(|p| &*p.name).collect())).flatten();
     [Some(matcher("container", "!~", "|POD")), namespaces, names].into_iter().flatten().collect::<Vec<_>>().join(",")
 }
 

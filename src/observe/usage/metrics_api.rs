@@ -46,6 +46,9 @@ impl MetricsApi {
             .map_err(|e| e.to_string())?;
         match tokio::time::timeout(TIMEOUT, self.client.request::<PodMetricsList>(request)).await {
             Ok(Ok(list)) => Ok(list.items),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
+                Err("grant the verb list on pods.metrics.k8s.io to the controller".to_owned())
+            }
             Ok(Err(kube::Error::Api(status))) => Err(format!("HTTP {}: {}", status.code, shorten(&status.message))),
             Ok(Err(error)) => Err(root_cause(&error)),
             Err(_elapsed) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
@@ -53,7 +56,7 @@ impl MetricsApi {
     }
 
     async fn read_pods(&self, now: Timestamp, pods: &BTreeSet<PodId>) -> Result<UsageTable, ObserveError> {
-        let namespaces: BTreeSet<String> = pods.iter().map(|p| p.namespace.clone()).collect();
+        let namespaces: BTreeSet<String> = pods.iter().map(|p| p.namespace.to_string()).collect();
         let wanted = namespaces.len();
         let lists: BTreeMap<String, _> = futures::stream::iter(namespaces)
             .map(|namespace| self.list(namespace))
@@ -88,7 +91,7 @@ impl UsageSource for MetricsApi {
 }
 
 fn add(now: Timestamp, namespace: &str, item: PodMetrics, wanted: &BTreeSet<PodId>, table: &mut UsageTable) {
-    let pod = PodId { namespace: namespace.to_owned(), name: item.metadata.name };
+    let pod = PodId { namespace: namespace.into(), name: item.metadata.name.into() };
     if !wanted.contains(&pod) {
         return;
     }
@@ -101,7 +104,7 @@ fn add(now: Timestamp, namespace: &str, item: PodMetrics, wanted: &BTreeSet<PodI
     for container in item.containers {
         let cpu = container.usage.get("cpu").and_then(|text| Some(Cores(amount(text)?)));
         let memory = container.usage.get("memory").and_then(|text| Some(Bytes::ceil_from(amount(text)?)));
-        containers.insert(container.name, ContainerUsage { cpu, memory, age, ..ContainerUsage::default() });
+        containers.insert(container.name.into(), ContainerUsage { cpu, memory, age, ..ContainerUsage::default() });
     }
 }
 

@@ -11,10 +11,11 @@ pub mod aggregate;
 mod cadvisor;
 mod metrics_api;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use litemap::LiteMap;
 
 pub use cadvisor::{Cadvisor, DEFAULT_WINDOW, cpu_query, memory_query};
 pub use metrics_api::MetricsApi;
@@ -26,9 +27,9 @@ use crate::units::{Bytes, Cores, Seconds};
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PodId {
     /// Namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 /// What one container of one pod uses; what is not known is absent.
@@ -50,11 +51,14 @@ pub struct ContainerUsage {
     pub age: Option<Seconds>,
 }
 
+/// Usage by the container's name. Nearly all pods have one container or two.
+pub type Containers = LiteMap<Arc<str>, ContainerUsage>;
+
 /// Usage of all pods asked about that anything is known of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UsageTable {
     /// By pod and container.
-    pub pods: BTreeMap<PodId, BTreeMap<String, ContainerUsage>>,
+    pub pods: LiteMap<PodId, Containers>,
     /// Length of the window that CPU, throttling and pressure are means over.
     pub window: Option<Seconds>,
     /// False when a part could not be read, or the metrics server warned: what is there is true, but may not be all.

@@ -17,6 +17,8 @@ mod signals;
 mod tests;
 
 pub use duration::parse_duration;
+#[cfg(feature = "controller")]
+pub(crate) use promql::{nodes as promql_nodes, parse as parse_promql};
 pub(crate) use signals::wakes;
 
 use super::{

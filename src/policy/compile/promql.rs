@@ -1,9 +1,64 @@
 //! PromQL, checked without a server.
 
-use promql_parser::parser::{self, value::ValueType};
+use promql_parser::parser::{self, Expr, value::ValueType};
 
 /// Longest query, in characters; the schema has the same bound.
 const MAX_QUERY: usize = 4096;
+
+/// Most regular expressions in a query. Each is compiled by the parser, and a short one may unroll to a machine of
+/// megabytes, which takes milliseconds.
+const MAX_PATTERNS: usize = 16;
+
+/// How deep operators and brackets may stand: a sum of a hundred terms. The library prints, compares and drops a query by
+/// recursion, and two thousand brackets filled a thread's stack.
+const MAX_DEPTH: usize = 100;
+
+/// Parses a query: the only way to the library's parser, which is kept from what it cannot take.
+///
+/// # Errors
+/// The parser's words.
+pub fn parse(query: &str) -> Result<Expr, String> {
+    if escapes_a_wide_character(query) {
+        return Err("a backslash stands before a character that it cannot escape".to_owned());
+    }
+    let expression = parser::parse(query)?;
+    if nodes(&expression).into_iter().any(|(depth, _)| depth > MAX_DEPTH) {
+        return Err(format!("operators and brackets are more than {MAX_DEPTH} deep: use a recording rule"));
+    }
+    Ok(expression)
+}
+
+/// Every part of a query with how deep it stands, without recursion.
+#[must_use]
+pub fn nodes(expression: &Expr) -> Vec<(usize, &Expr)> {
+    let mut found = vec![(0, expression)];
+    let mut next = 0;
+    while let Some(&(depth, node)) = found.get(next) {
+        next += 1;
+        let mut child = |inner| found.push((depth + 1, inner));
+        match node {
+            Expr::Aggregate(e) => {
+                child(&e.expr);
+                e.param.as_deref().into_iter().for_each(child);
+            }
+            Expr::Binary(e) => {
+                child(&e.lhs);
+                child(&e.rhs);
+            }
+            Expr::Unary(e) => child(&e.expr),
+            Expr::Paren(e) => child(&e.expr),
+            Expr::Subquery(e) => child(&e.expr),
+            Expr::Call(e) => e.args.args.iter().for_each(|arg| child(arg)),
+            // The parser makes no extensions.
+            Expr::VectorSelector(_)
+            | Expr::MatrixSelector(_)
+            | Expr::NumberLiteral(_)
+            | Expr::StringLiteral(_)
+            | Expr::Extension(_) => {}
+        }
+    }
+    found
+}
 
 /// Checks that a query parses and that its answer can be read as one number.
 ///
@@ -16,10 +71,11 @@ pub(super) fn check(query: &str) -> Result<(), String> {
     if query.chars().count() > MAX_QUERY {
         return Err(format!("has more than {MAX_QUERY} characters: move the expression into a recording rule"));
     }
-    if escapes_a_wide_character(query) {
-        return Err("has a backslash before a character that it cannot escape".to_owned());
+    let patterns: usize = ["=~", "!~"].into_iter().map(|operator| query.matches(operator).count()).sum();
+    if patterns > MAX_PATTERNS {
+        return Err(format!("has more than {MAX_PATTERNS} patterns (=~ and !~): use a recording rule"));
     }
-    let expression = parser::parse(query).map_err(|error| refusal(query, &error))?;
+    let expression = parse(query).map_err(|error| refusal(query, &error))?;
     match expression.value_type() {
         ValueType::Vector | ValueType::Scalar => Ok(()),
         ValueType::Matrix => {

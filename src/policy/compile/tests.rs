@@ -198,7 +198,7 @@ fn each_mistake_names_its_field() {
         (query("x[1m]"), "spec.signals[0].prometheus.query", "wrap it"),
         (query("\"x\""), "spec.signals[0].prometheus.query", "text"),
         (query("nonsense(x)"), "spec.signals[0].prometheus.query", "unknown function"),
-        (query(r#"x{a="\é"}"#), "spec.signals[0].prometheus.query", "a backslash before a character"),
+        (query(r#"x{a="\é"}"#), "spec.signals[0].prometheus.query", "a backslash stands before a character"),
         (query(&"x + ".repeat(2000)), "spec.signals[0].prometheus.query", "recording rule"),
         (histogram(json!({"metric": "x_bucket"})), "spec.signals[0].prometheusHistogram.metric", "write x"),
         (histogram(json!({"metric": "a-b"})), "spec.signals[0].prometheusHistogram.metric", "metric name"),
@@ -417,4 +417,40 @@ proptest! {
             prop_assert!(seconds.0.is_finite() && seconds >= Seconds::ZERO);
         }
     }
+}
+
+#[test]
+fn a_query_that_the_parser_cannot_take_is_a_problem_and_not_the_end() {
+    for query in ["x{a=\"\\é\"}", "x{a='\\€'}", "\\é", "\"\\x4é\""] {
+        let found = promql::check(query).expect_err(query);
+        assert!(found.starts_with("parse error at "), "{found}");
+    }
+    assert_eq!(promql::check("x{a=\"é\\n\"}"), Ok(()), "it may stand in a value");
+}
+
+#[test]
+fn the_deepest_queries_that_a_policy_may_hold_are_answered() {
+    let most = 4096;
+    let deep = [
+        format!("{}x{}", "(".repeat(most / 2 - 1), ")".repeat(most / 2 - 1)),
+        "x+".repeat(most / 2 - 1) + "x",
+        "x^".repeat(most / 2 - 1) + "x",
+        "-".repeat(most - 1) + "x",
+        "abs(".repeat(most / 5) + "x" + &")".repeat(most / 5),
+        "x[1s:]".to_owned() + &"[1s:]".repeat(most / 5 - 2),
+    ];
+    // Half of the stack that a thread of the controller has, in a build that optimises less.
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(move || {
+        for query in deep {
+            drop(promql::check(&query));
+        }
+    });
+    thread.expect("a thread").join().expect("no query fills the stack");
+}
+
+#[test]
+fn patterns_that_unroll_to_large_machines_are_few() {
+    let heavy = |count: usize| format!("x{{{}}}", vec!["a=~\"\\\\pL{100}\""; count].join(","));
+    assert_eq!(promql::check(&heavy(16)), Ok(()));
+    assert!(promql::check(&heavy(17)).unwrap_err().contains("more than 16 patterns"));
 }

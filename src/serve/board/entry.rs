@@ -1,6 +1,6 @@
 //! Everything that the board keeps of one policy.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use serde::Serialize;
 
@@ -76,9 +76,9 @@ pub(super) struct Entry {
     meta: PolicyMeta,
     pub(super) series: Series,
     pub(super) replay: Kept,
-    latest: Decision,
+    latest: Arc<Decision>,
     /// Kept decisions, oldest first; `latest` may or may not be among them.
-    decisions: VecDeque<Decision>,
+    decisions: VecDeque<Arc<Decision>>,
     changes: VecDeque<Change>,
 }
 
@@ -86,18 +86,20 @@ impl Entry {
     pub(super) fn new(meta: PolicyMeta, point: Point, decision: &Decision) -> Self {
         let mut series = Series::default();
         series.push(point, Limits::LIVE);
+        let latest = Arc::new(decision.clone());
         Self {
             meta,
             series,
             replay: Kept::default(),
-            latest: decision.clone(),
-            decisions: VecDeque::from([decision.clone()]),
+            decisions: VecDeque::from([Arc::clone(&latest)]),
+            latest,
             changes: VecDeque::new(),
         }
     }
 
     pub(super) fn record(&mut self, meta: PolicyMeta, point: Point, decision: &Decision, limits: Limits) {
         let (from, to) = (Shape::of(&self.latest), Shape::of(decision));
+        let latest = Arc::new(decision.clone());
         if from != to {
             self.changes.push_back(Change {
                 at: decision.at.as_millisecond(),
@@ -113,13 +115,13 @@ impl Entry {
             }
         }
         if limits.every_decision || from != to || self.latest.reason != decision.reason {
-            self.decisions.push_back(decision.clone());
+            self.decisions.push_back(Arc::clone(&latest));
             while self.decisions.len() > limits.decisions.max(1) {
                 self.decisions.pop_front();
             }
         }
         self.meta = meta;
-        self.latest = decision.clone();
+        self.latest = latest;
         self.series.push(point, limits);
     }
 
@@ -137,7 +139,7 @@ impl Entry {
             key: key.clone(),
             meta: self.meta.clone(),
             ready: self.series.iter().rfind(|p| p.at == decision.at).map(|p| p.ready),
-            decision: decision.clone(),
+            decision: Decision::clone(decision),
             changes,
         }
     }
@@ -152,15 +154,15 @@ impl Entry {
     }
 
     pub(super) fn row(&self, key: &PolicyKey) -> Row {
-        let last = self.series.last();
+        let last = self.series.last().as_ref().map(|p| (p.replicas.0, p.ready.0, p.pod_cores));
         Row {
             key: key.clone(),
             meta: self.meta.clone(),
             at: self.latest.at.as_millisecond(),
-            replicas: last.map_or(0, |p| p.replicas.0),
-            ready: last.map_or(0, |p| p.ready.0),
+            replicas: last.map_or(0, |(replicas, _, _)| replicas),
+            ready: last.map_or(0, |(_, ready, _)| ready),
             desired: self.latest.replicas.0,
-            pod_cores: last.and_then(|p| p.pod_cores),
+            pod_cores: last.and_then(|(_, _, pod_cores)| pod_cores),
             reason: self.latest.reason,
             message: self.latest.message.clone(),
             contested: self.contested(),
@@ -176,14 +178,14 @@ impl Entry {
             return spark;
         };
         let span = last.at.as_millisecond() - first;
-        let wanted = self.series.iter().len().min(SPARK);
+        let wanted = self.series.len().min(SPARK);
         let mut shown = None;
         for n in 1..=wanted {
             let until = first + span * i64::try_from(n).unwrap_or(1) / i64::try_from(wanted).unwrap_or(1);
             while let Some(point) = points.next_if(|p| p.at.as_millisecond() <= until) {
                 shown = Some(point);
             }
-            if let Some(point) = shown {
+            if let Some(point) = &shown {
                 spark.demand.push(point.demand.and_then(|x| rounded(x.get())));
                 spark.capacity.push(point.capacity.and_then(|x| rounded(x.get())));
             }

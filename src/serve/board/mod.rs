@@ -77,8 +77,10 @@ impl Limits {
         let share = |whole: usize, least: usize| (whole * WHOLE / policies).max(least.min(whole));
         let snapshots = share(self.snapshots, 0);
         Self {
-            fine: share(self.fine, 8),
-            coarse: share(self.coarse, 24),
+            fine: share(self.fine, 6),
+            coarse: share(self.coarse, 12),
+            // What waits to be thinned takes room as well.
+            group: share(self.group, 4),
             decisions: share(self.decisions, 2),
             snapshots: if snapshots < LEAST_REPLAY { 0 } else { snapshots },
             ..self
@@ -205,7 +207,8 @@ const fn holds_back(state: SignalState) -> bool {
 #[derive(Debug, Default)]
 struct Inner {
     header: Header,
-    policies: BTreeMap<PolicyKey, Entry>,
+    /// Each in its own box: nodes of the tree are mostly half empty.
+    policies: BTreeMap<PolicyKey, Box<Entry>>,
 }
 
 /// The board. Share it in an `Arc`; every method takes a short lock.
@@ -234,7 +237,7 @@ impl Board {
         self.write(|inner| match (inner.policies.len(), inner.policies.get_mut(key)) {
             (policies, Some(entry)) => entry.record(meta, point, decision, self.limits.shared(policies)),
             (_, None) => {
-                inner.policies.insert(key.clone(), Entry::new(meta, point, decision));
+                inner.policies.insert(key.clone(), Box::new(Entry::new(meta, point, decision)));
             }
         });
     }
@@ -310,7 +313,7 @@ impl Board {
             header: inner.header.clone(),
             policies: inner.policies.len(),
             fights: inner.policies.values().filter(|e| e.contested()).count(),
-            stale_signals: inner.policies.values().map(Entry::stale_signals).sum(),
+            stale_signals: inner.policies.values().map(|e| e.stale_signals()).sum(),
         })
     }
 

@@ -4,34 +4,102 @@
 //! whose decision differs from the group's first. Averages would show a moment that never was, beside a sentence
 //! that was never said, and would hide exactly the moments that one looks for.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Limits, Point};
-use crate::decide::Reason;
+use crate::{
+    decide::Reason,
+    units::{Cores, Replicas, Seconds},
+};
 
 /// The instants of one policy.
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    coarse: VecDeque<Point>,
-    fine: VecDeque<Point>,
+    coarse: VecDeque<Kept>,
+    fine: VecDeque<Kept>,
+}
+
+/// A point as it is kept: what is not known is NaN, which takes half the room of an `Option`.
+#[derive(Clone, Debug)]
+struct Kept {
+    at: Timestamp,
+    numbers: [f64; 8],
+    replicas: Replicas,
+    ready: Replicas,
+    desired: Replicas,
+    reason: Reason,
+    message: Arc<str>,
+}
+
+impl From<Point> for Kept {
+    fn from(p: Point) -> Self {
+        let (cores, seconds) = (|x: Option<Cores>| x.map(Cores::get), |x: Option<Seconds>| x.map(Seconds::get));
+        let numbers = [
+            cores(p.demand),
+            cores(p.planned),
+            cores(p.capacity),
+            cores(p.pod_cores),
+            seconds(p.latency),
+            seconds(p.latency_target),
+            p.violation,
+            p.backlog,
+        ];
+        Self {
+            at: p.at,
+            numbers: numbers.map(|x| x.unwrap_or(f64::NAN)),
+            replicas: p.replicas,
+            ready: p.ready,
+            desired: p.desired,
+            reason: p.reason,
+            message: p.message,
+        }
+    }
+}
+
+impl Kept {
+    fn point(&self) -> Point {
+        let [demand, planned, capacity, pod_cores, latency, latency_target, violation, backlog] =
+            self.numbers.map(|x| (!x.is_nan()).then_some(x));
+        Point {
+            at: self.at,
+            demand: demand.map(Cores),
+            planned: planned.map(Cores),
+            capacity: capacity.map(Cores),
+            replicas: self.replicas,
+            ready: self.ready,
+            desired: self.desired,
+            pod_cores: pod_cores.map(Cores),
+            latency: latency.map(Seconds),
+            latency_target: latency_target.map(Seconds),
+            violation,
+            backlog,
+            reason: self.reason,
+            message: Arc::clone(&self.message),
+        }
+    }
 }
 
 impl Series {
     /// Adds an instant. One at or before the newest replaces what it contradicts: time never runs backwards here.
-    pub(super) fn push(&mut self, point: Point, limits: Limits) {
+    pub(super) fn push(&mut self, mut point: Point, limits: Limits) {
         for kept in [&mut self.fine, &mut self.coarse] {
             while kept.back().is_some_and(|last| last.at >= point.at) {
                 kept.pop_back();
             }
         }
-        self.fine.push_back(point);
+        // Most instants say what the one before said.
+        if let Some(last) = self.fine.back().filter(|last| last.message == point.message) {
+            point.message = Arc::clone(&last.message);
+        }
+        self.fine.push_back(point.into());
         let group = limits.group.max(1);
         // More than once when the limit has fallen since.
         while self.fine.len() >= limits.fine + group {
-            let old: Vec<Point> = self.fine.drain(..group).collect();
-            self.coarse.extend(keep_one(old));
+            let old: Vec<Point> = self.fine.drain(..group).map(|kept| kept.point()).collect();
+            self.coarse.extend(keep_one(old).map(Kept::from));
         }
         while self.coarse.len() > limits.coarse {
             self.coarse.pop_front();
@@ -39,49 +107,29 @@ impl Series {
     }
 
     /// From the oldest to the newest.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Point> + ExactSizeIterator<Item = &Point> {
-        Both { first: self.coarse.iter(), second: self.fine.iter() }
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = Point> {
+        self.coarse.iter().chain(&self.fine).map(Kept::point)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.coarse.len() + self.fine.len()
     }
 
     /// The newest instant.
-    pub(super) fn last(&self) -> Option<&Point> {
-        self.fine.back()
+    pub(super) fn last(&self) -> Option<Point> {
+        self.fine.back().map(Kept::point)
     }
 
     /// The instants after one, as columns.
     pub(super) fn history(&self, after_ms: Option<i64>) -> History {
         let mut history = History::default();
         for point in self.iter().filter(|p| after_ms.is_none_or(|after| p.at.as_millisecond() > after)) {
-            history.push(point);
+            history.push(&point);
         }
         history
     }
 }
-
-/// Two deques as one exact-size iterator (`Chain` is not one).
-struct Both<'a> {
-    first: std::collections::vec_deque::Iter<'a, Point>,
-    second: std::collections::vec_deque::Iter<'a, Point>,
-}
-
-impl<'a> Iterator for Both<'a> {
-    type Item = &'a Point;
-    fn next(&mut self) -> Option<&'a Point> {
-        self.first.next().or_else(|| self.second.next())
-    }
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let n = self.first.len() + self.second.len();
-        (n, Some(n))
-    }
-}
-
-impl DoubleEndedIterator for Both<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.second.next_back().or_else(|| self.first.next_back())
-    }
-}
-
-impl ExactSizeIterator for Both<'_> {}
 
 fn keep_one(group: Vec<Point>) -> Option<Point> {
     let shortage = |p: &Point| p.shortage().map_or(0.0, crate::units::Cores::get);

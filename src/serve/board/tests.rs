@@ -253,8 +253,9 @@ proptest! {
 fn many_policies_share_the_room_of_few() {
     assert_eq!(Limits::LIVE.shared(80), Limits::LIVE);
     let of_160 = Limits::LIVE.shared(160);
-    assert_eq!((of_160.fine, of_160.coarse, of_160.decisions, of_160.snapshots), (120, 144, 24, 120));
+    assert_eq!((of_160.fine, of_160.coarse, of_160.group, of_160.decisions, of_160.snapshots), (120, 144, 10, 24, 120));
     let of_10_000 = Limits::LIVE.shared(10_000);
-    assert_eq!((of_10_000.fine, of_10_000.coarse, of_10_000.decisions, of_10_000.snapshots), (8, 24, 2, 0));
+    let Limits { fine, coarse, group, decisions, snapshots, .. } = of_10_000;
+    assert_eq!((fine, coarse, group, decisions, snapshots), (6, 12, 4, 2, 0));
     assert_eq!(Limits::DEMO.shared(10_000), Limits::DEMO);
 }

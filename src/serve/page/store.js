@@ -1,7 +1,12 @@
 // Asking the server, and keeping what it said.
 
+/** Characters that turn the direction of what follows: in somebody's text they would turn around words that are not theirs. */
+const TURNS = /[\u202a-\u202e\u2066-\u2069]/g;
+
+const read = (text) => JSON.parse(text.replace(TURNS, "\ufffd"));
+
 async function answer(response) {
-  const body = await response.json().catch(() => ({}));
+  const body = await response.text().then(read).catch(() => ({}));
   if (response.ok) return body;
   const error = new Error(body.error || `the server answered ${response.status}`);
   error.status = response.status;

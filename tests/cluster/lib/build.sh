@@ -11,6 +11,8 @@
 # goes on where this one stopped. The module cache is the user's own.
 
 ALL_PARTS=(nats kwok helm prometheus kubectl control-plane metrics-server peer-crds vpa keda argo-rollouts flagger)
+# The real node's, built only where one is asked for.
+NODE_PARTS=(kubelet containerd)
 
 build_flags=(-trimpath)
 export_build_environment() {
@@ -33,7 +35,9 @@ programs_of() {
     keda) echo keda-operator keda-adapter keda-webhooks ;;
     argo-rollouts) echo rollouts-controller ;;
     flagger) echo flagger ;;
-    *) fail "no such part: '$1' (there are: ${ALL_PARTS[*]})" ;;
+    kubelet) echo kubelet ;;
+    containerd) echo containerd containerd-shim-runc-v2 ctr ;;
+    *) fail "no such part: '$1' (there are: ${ALL_PARTS[*]} ${NODE_PARTS[*]})" ;;
   esac
 }
 
@@ -52,7 +56,9 @@ inputs_of() {
     keda) echo "$KEDA_VERSION $KEDA_SUM" ;;
     argo-rollouts) echo "$ARGO_ROLLOUTS_VERSION $ARGO_ROLLOUTS_SUM" ;;
     flagger) echo "$FLAGGER_VERSION $FLAGGER_SUM" ;;
+    containerd) echo "$CONTAINERD_VERSION $CONTAINERD_SUM" ;;
     kubectl | control-plane) echo "$KUBE_VERSION"; cat "$here/tools/kube/go.mod" "$here/tools/kube/go.sum" ;;
+    kubelet) echo "$KUBE_VERSION"; cat "$here/tools/kubelet/go.mod" "$here/tools/kubelet/go.sum" ;;
   esac
 }
 
@@ -192,6 +198,18 @@ build_control_plane() { # OUT
   go_build "$here/tools/kube" "$1/etcd" go.etcd.io/etcd/server/v3
   for name in kube-apiserver kube-controller-manager kube-scheduler; do
     go_build "$here/tools/kube" "$1/$name" "k8s.io/kubernetes/cmd/$name" "$(kube_version_flags)"
+  done
+}
+
+build_kubelet() { # OUT
+  go_build "$here/tools/kubelet" "$1/kubelet" k8s.io/kubernetes/cmd/kubelet "$(kube_version_flags)"
+}
+
+build_containerd() { # OUT
+  local source name
+  source=$(module_source github.com/containerd/containerd/v2 "$CONTAINERD_VERSION" "$CONTAINERD_SUM")
+  for name in containerd containerd-shim-runc-v2 ctr; do
+    go_build "$source" "$1/$name" "./cmd/$name" "-X github.com/containerd/containerd/v2/version.Version=$CONTAINERD_VERSION"
   done
 }
 

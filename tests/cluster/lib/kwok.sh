@@ -35,7 +35,9 @@ nodes_are_ready() {
 
 # Nodes for the pods of tests. A given cluster may bring its own KWOK, or be used without one where there is no Go toolchain.
 start_nodes() {
-  if [ "$way" != local ] && [ -n "$(kube get nodes --selector type=kwok -o name)" ]; then
+  if [ "$with_node" = yes ] && [ "$node_count" -eq 0 ]; then
+    say "no KWOK nodes were asked for, so KWOK is not started"
+  elif [ "$way" != local ] && [ -n "$(kube get nodes --selector type=kwok -o name)" ]; then
     say "the cluster has KWOK nodes already, so none are added"
   elif [ -n "$kwok_share" ]; then
     start_kwok

@@ -72,6 +72,8 @@ name_ports() {
   keda_webhook_port=$((port_base + 19))
   keda_webhook_metrics_port=$((port_base + 20))
   keda_webhook_health_port=$((port_base + 21))
+  kubelet_port=$((port_base + 22))
+  kubelet_health_port=$((port_base + 23))
 }
 
 release_ports() {

@@ -25,6 +25,7 @@ find_programs() {
   [ "$way" != local ] || parts+=(control-plane)
   [ "$way $with_metrics_server" != "local yes" ] || parts+=(metrics-server)
   [ "$way $with_peers" != "local yes" ] || parts+=(vpa keda)
+  [ "$with_node" = no ] || parts+=("${NODE_PARTS[@]}")
   if has go; then
     bin=$(ensure_parts "${parts[@]}")
     kwok_share=$bin/share/kwok

@@ -45,6 +45,7 @@ NATS_PID=$(pid_of nats)
 METRICS_SERVER=$with_metrics_server
 PEERS=$with_peers
 ENV
+  [ "$with_node" = no ] || node_env >>"$run/.env.new"
   mv "$run/.env.new" "$run/env"
 }
 
@@ -67,6 +68,7 @@ tear_down() { # KEEP_LOGS (yes or empty)
   way=${way:-$(cat "$run/way" 2>/dev/null || true)}
   bin=${bin:-$(cat "$run/bin-folder" 2>/dev/null || true)}
   [ "$way" != given ] || unmake
+  stop_node
   stop 3 "${peer_processes[@]}" metrics-server kwok kube-controller-manager kube-scheduler prometheus nats kube-apiserver etcd
   [ "$way" != kind ] || close_kind
   release_ports

@@ -89,19 +89,24 @@ fn elsewhere(mut object: Value) -> Option<Value> {
 
 /// A kubeconfig for the `ServiceAccount` of a profile.
 pub(crate) async fn kubeconfig(cluster: &Cluster, profile: Profile) -> PathBuf {
-    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.admin().await, profile.namespace());
+    kubeconfig_of(cluster, profile.namespace(), NAME).await
+}
+
+/// A kubeconfig for any `ServiceAccount`.
+pub(crate) async fn kubeconfig_of(cluster: &Cluster, namespace: &str, account: &str) -> PathBuf {
+    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.admin().await, namespace);
     let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
     let request = TokenRequest { spec, ..TokenRequest::default() };
-    let answer = accounts.create_token_request(NAME, &PostParams::default(), &request).await.expect("a token");
+    let answer = accounts.create_token_request(account, &PostParams::default(), &request).await.expect("a token");
     let token = answer.status.expect("a token").token;
     let admin = std::fs::read_to_string(cluster.admin_kubeconfig()).expect("the admin's kubeconfig");
     let mut config: Value = serde_saphyr::from_str(&admin).expect("the admin's kubeconfig");
     for user in config["users"].as_array_mut().into_iter().flatten() {
         user["user"] = json!({"token": token});
     }
-    let file = cluster.dir().join(format!("{}.kubeconfig", profile.namespace()));
+    let file = cluster.dir().join(format!("{namespace}-{account}.kubeconfig"));
     // Written whole, then named: another test may read the name at this moment.
-    let scratch = cluster.dir().join(format!(".{}-{}.kubeconfig", profile.namespace(), super::process::free_port()));
+    let scratch = cluster.dir().join(format!(".{namespace}-{account}-{}.kubeconfig", super::process::free_port()));
     std::fs::write(&scratch, config.to_string()).expect("writing a kubeconfig");
     std::fs::rename(&scratch, &file).expect("naming a kubeconfig");
     file

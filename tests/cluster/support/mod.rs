@@ -1,5 +1,6 @@
 //! What the end-to-end tests stand on: the cluster, a scene for each test, and the processes in it.
 
+mod account;
 mod audit;
 mod cluster;
 mod emulator;
@@ -17,12 +18,13 @@ mod scene;
 mod wait;
 mod webhook;
 
-pub(crate) use audit::{AuditEvent, audit_of_namespace};
+pub(crate) use account::{ACCOUNTS, Account, Right, right};
+pub(crate) use audit::{AuditEvent, AuditTail, audit_of_namespace};
 pub(crate) use cluster::{Cluster, cluster, root, run};
 pub(crate) use emulator::{Emulator, EmulatorOptions};
 pub(crate) use exporter::Exporter;
 pub(crate) use handover::{Taken, Watched};
-pub(crate) use install::{Profile, rendered};
+pub(crate) use install::{Profile, kubeconfig, rendered};
 pub(crate) use lab::{Answer, ClusterWide, LABEL, Lab};
 pub(crate) use neighbours::{argo_rollouts, flagger, grant};
 pub(crate) use peers::{as_written, checkpoint, hpa, scaled_object, service, start_peers, vpa};

@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
+use arbiter::decide::Snapshot;
 use tokio::time::Instant;
 
-use super::wait::await_some;
+use super::{cluster::run, wait::await_some};
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
@@ -98,14 +99,26 @@ impl Drop for Process {
 pub(crate) struct Arbiter {
     process: Process,
     base: String,
+    page: String,
 }
 
 impl Arbiter {
-    /// Starts the built binary with these arguments; its metrics and health are at `listen`.
-    pub(crate) fn start(kubeconfig: &Path, listen: &str, args: &[String], log: &Path) -> Self {
+    /// Starts the built binary with these arguments: metrics and health at one free port, page and API at another.
+    pub(crate) fn start(kubeconfig: &Path, args: &[String], log: &Path) -> Self {
+        Self::start_in(&[], kubeconfig, args, log)
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn start_in(environment: &[(&str, &str)], kubeconfig: &Path, args: &[String], log: &Path) -> Self {
+        let [listen, page] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_arbiter"));
-        command.env("KUBECONFIG", kubeconfig).arg("run").args(args);
-        Self { process: Process::start(&command, log), base: format!("http://{listen}") }
+        command.env("KUBECONFIG", kubeconfig).envs(environment.iter().copied()).arg("run");
+        command.arg(format!("--listen={listen}")).arg(format!("--page-listen={page}")).args(args);
+        Self {
+            process: Process::start(&command, log),
+            base: format!("http://{listen}"),
+            page: format!("http://{page}"),
+        }
     }
 
     /// Where its metrics are.
@@ -168,6 +181,21 @@ impl Arbiter {
         Some(value as u32)
     }
 
+    /// What it has seen of a policy's workload, tick by tick, as its replay has it.
+    pub(crate) async fn snapshots(&self, namespace: &str, policy: &str) -> Vec<Snapshot> {
+        let url = format!("{}/api/v1/policies/{namespace}/{policy}/replay", self.page);
+        let text = get(&url).await.expect("a replay");
+        let lines = text.lines().skip(1); // the first is the header
+        lines.map(|line| serde_json::from_str(line).expect("a snapshot")).collect()
+    }
+
+    /// What `arbiter explain` prints about a policy.
+    pub(crate) fn explain(&self, namespace: &str, policy: &str) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arbiter"));
+        command.args(["explain", "--server", &self.page, "--namespace", namespace, policy]);
+        run(&mut command, None).expect("an explanation")
+    }
+
     /// Ticks so far.
     pub(crate) async fn ticks(&self) -> u64 {
         let text = self.metrics().await.expect("metrics");
@@ -188,6 +216,18 @@ impl Arbiter {
     /// All of its log.
     pub(crate) fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Sends it a signal, for example `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        // A process that has just ended is none to send it to.
+        Command::new("kill").args([&format!("-{name}"), &id]).status().map(|_| ()).expect("kill(1) runs");
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn ended(&mut self) -> bool {
+        self.process.check().is_err()
     }
 
     /// Memory in use, in bytes, as the kernel counts it.

@@ -38,19 +38,21 @@ impl Prometheus {
 
     /// Scrapes these addresses from now on.
     pub(crate) fn scrape(&self, targets: &[String]) {
-        self.configure(targets);
+        self.scrape_by(&[json!({"job_name": "test", "honor_labels": true, "static_configs": [{"targets": targets}]})]);
+    }
+
+    /// Scrapes by these configurations from now on.
+    pub(crate) fn scrape_by(&self, jobs: &[Value]) {
+        self.configure(jobs);
         if let Some(process) = &self.process {
             run(Command::new("kill").args(["-HUP", &process.id().to_string()]), None).expect("a hint to Prometheus");
         }
     }
 
-    /// Writes the configuration, targets included. No `file_sd`: each watch of a file takes one of the machine's few inotify
+    /// Writes the configuration. No `file_sd`: each watch of a file takes one of the machine's few inotify
     /// instances, and a server that gets none never reads its targets.
-    fn configure(&self, targets: &[String]) {
-        let config = json!({
-            "global": {"scrape_interval": "5s", "scrape_timeout": "4s"},
-            "scrape_configs": [{"job_name": "test", "honor_labels": true, "static_configs": [{"targets": targets}]}],
-        });
+    fn configure(&self, jobs: &[Value]) {
+        let config = json!({"global": {"scrape_interval": "5s", "scrape_timeout": "4s"}, "scrape_configs": jobs});
         fs::write(self.dir.join("prometheus.yml"), config.to_string()).expect("a configuration for Prometheus");
     }
 

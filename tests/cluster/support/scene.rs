@@ -20,7 +20,7 @@ use super::{
     emulator::{Emulator, EmulatorOptions, PART_OF},
     history::History,
     install::{self, Profile},
-    process::{Arbiter, free_port},
+    process::Arbiter,
     prometheus::Prometheus,
     wait::await_some,
 };
@@ -109,22 +109,28 @@ impl Scene {
         arbiter
     }
 
-    /// Starts an instance of arbiter and does not wait for it.
+    /// Starts an instance of arbiter and does not wait for it. Its queue, Prometheus and exporters are processes of this
+    /// machine, which no namespace's pods are: policies may look at anything, unless `extra` names who may.
     pub(crate) fn arbiter_unready(&self, identity: &str, extra: &[&str]) -> Arbiter {
-        let listen = format!("127.0.0.1:{}", free_port());
+        self.arbiter_in(&[], identity, extra)
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn arbiter_in(&self, environment: &[(&str, &str)], identity: &str, extra: &[&str]) -> Arbiter {
         let mut args = vec![
-            format!("--listen={listen}"),
             format!("--namespace={}", self.namespace),
             format!("--lease-namespace={}", self.profile.namespace()),
             format!("--lease-name={}", self.namespace),
             format!("--identity={identity}"),
             format!("--prometheus={}", self.prometheus.url()),
-            format!("--page-listen=127.0.0.1:{}", free_port()),
             format!("--usage-window={USAGE_WINDOW}"),
             "--log=info,arbiter=debug".to_owned(),
         ];
+        if !extra.iter().any(|a| a.starts_with("--trusted-namespace")) {
+            args.push("--trusted-namespace=*".to_owned());
+        }
         args.extend(extra.iter().map(|&a| a.to_owned()));
-        Arbiter::start(&self.kubeconfig, &listen, &args, &self.log(identity))
+        Arbiter::start_in(environment, &self.kubeconfig, &args, &self.log(identity))
     }
 
     /// Creates a workload without an emulator.

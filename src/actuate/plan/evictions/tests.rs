@@ -21,7 +21,11 @@ fn recreate(max: MaxUnavailable) -> Policy {
 
 /// Pods whose larger size their nodes refuse since the first minute.
 fn refused(n: usize, state: ResizeState) -> Vec<PodFacts> {
-    let named = |i| PodFacts { name: format!("web-{i}"), uid: format!("u{i}"), ..pending(2.0, 1.0, state, at(0)) };
+    let named = |i| PodFacts {
+        name: format!("web-{i}").into(),
+        uid: format!("u{i}").into(),
+        ..pending(2.0, 1.0, state, at(0))
+    };
     (0..n).map(named).collect()
 }
 

@@ -36,7 +36,8 @@ fn decided(demand: f64) -> Decision {
 
 /// Pods that were made smaller, from 2 cores and 512 MiB, at minute 10.
 fn shrunk(n: usize) -> (Undo, Vec<PodFacts>) {
-    let pods: Vec<_> = (0..n).map(|i| PodFacts { uid: format!("u{i}"), ..pod(amounts(2.0, 512), LIMIT) }).collect();
+    let pods: Vec<_> =
+        (0..n).map(|i| PodFacts { uid: format!("u{i}").into(), ..pod(amounts(2.0, 512), LIMIT) }).collect();
     let (policy, decided, in_use) = (policy(), decided(5.0), in_use());
     let all: Vec<_> = pods.iter().collect();
     let planned =

@@ -34,7 +34,7 @@ fn policy(name: &str, signals: &[Signal]) -> Policy {
 fn hub(server: Option<&MockServer>) -> SignalHub {
     let prometheus =
         server.map(|s| Arc::new(Prometheus::new(&PrometheusConfig::new(s.uri())).expect("valid configuration")));
-    let config = HubConfig { prometheus, poll_interval: Duration::from_millis(20) };
+    let config = HubConfig { poll_interval: Duration::from_millis(20), ..HubConfig::new(prometheus) };
     SignalHub::new(config, Arc::new(SystemClock)).expect("builds")
 }
 

@@ -5,7 +5,13 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::*;
 
 fn wanted(urls: &[String]) -> Consumer {
-    Consumer { urls: urls.to_vec(), account: "$G".to_owned(), stream: "MEMES".to_owned(), consumer: "gen".to_owned() }
+    Consumer {
+        within: None,
+        urls: urls.to_vec(),
+        account: "$G".to_owned(),
+        stream: "MEMES".to_owned(),
+        consumer: "gen".to_owned(),
+    }
 }
 
 fn jsz(id: &str, consumer: &serde_json::Value) -> serde_json::Value {
@@ -31,7 +37,7 @@ async fn server(id: &str, name: &str, answer: serde_json::Value) -> MockServer {
 
 async fn ask(servers: &[&MockServer]) -> Result<f64, ObserveError> {
     let urls: Vec<String> = servers.iter().map(|s| s.uri()).collect();
-    NatsMonitor::new().expect("builds").backlog(&wanted(&urls)).await
+    NatsMonitor::new(None).expect("builds").backlog(&wanted(&urls)).await
 }
 
 async fn error_of(response: ResponseTemplate) -> ObserveError {
@@ -132,7 +138,7 @@ async fn nobody_there_and_too_slow_are_unreachable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://user:hunter2@{}", listener.local_addr().expect("bound"));
     drop(listener);
-    let error = NatsMonitor::new().expect("builds").backlog(&wanted(&[url])).await.expect_err("must fail");
+    let error = NatsMonitor::new(None).expect("builds").backlog(&wanted(&[url])).await.expect_err("must fail");
     assert_eq!(error.category(), "unreachable");
     assert!(error.to_string().contains("Connection refused") && !error.to_string().contains("hunter2"), "{error}");
 }

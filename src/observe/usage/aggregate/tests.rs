@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn id(name: &str) -> PodId {
-    PodId { namespace: "shop".to_owned(), name: name.to_owned() }
+    PodId { namespace: "shop".into(), name: name.into() }
 }
 
 fn pod(name: &str, ready: bool) -> UsagePod {
@@ -20,7 +20,7 @@ fn usage(cpu: f64, memory: u64, age: f64) -> ContainerUsage {
 }
 
 fn table(pods: &[(&str, ContainerUsage)]) -> UsageTable {
-    let pods = pods.iter().map(|(name, u)| (id(name), BTreeMap::from([("app".to_owned(), u.clone())]))).collect();
+    let pods = pods.iter().map(|(name, u)| (id(name), Containers::from_iter([("app".into(), u.clone())]))).collect();
     UsageTable { pods, complete: true, ..UsageTable::default() }
 }
 

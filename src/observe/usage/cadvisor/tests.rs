@@ -6,7 +6,7 @@ use super::*;
 use crate::observe::prometheus::PrometheusConfig;
 
 fn id(namespace: &str, name: &str) -> PodId {
-    PodId { namespace: namespace.to_owned(), name: name.to_owned() }
+    PodId { namespace: namespace.into(), name: name.into() }
 }
 
 fn rows(rows: &[(&str, &str, &str)]) -> Value {
@@ -53,7 +53,7 @@ async fn every_kind_is_asked_once_and_matched_to_pods() {
         oom_events: Some(3),
         age: Some(Seconds(12.0)),
     };
-    assert_eq!(table.pods, BTreeMap::from([(id("shop", "web-1"), BTreeMap::from([("app".to_owned(), expected)]))]));
+    assert_eq!(table.pods, LiteMap::from_iter([(id("shop", "web-1"), LiteMap::from_iter([("app".into(), expected)]))]));
     assert!(table.complete && table.notes.is_empty(), "{:?}", table.notes);
     assert_eq!(server.received_requests().await.map(|r| r.len()), Some(Kind::ALL.len()));
 }

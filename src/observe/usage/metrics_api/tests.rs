@@ -1,10 +1,11 @@
 use kube::client::Body;
+use litemap::LiteMap;
 use serde_json::json;
 
 use super::*;
 
 fn id(namespace: &str, name: &str) -> PodId {
-    PodId { namespace: namespace.to_owned(), name: name.to_owned() }
+    PodId { namespace: namespace.into(), name: name.into() }
 }
 
 /// An API server that answers each namespace's list with what a function gives.
@@ -51,7 +52,7 @@ async fn usage_carries_the_samples_own_age_and_window() {
         age: Some(Seconds(12.0)),
         ..ContainerUsage::default()
     };
-    assert_eq!(table.pods, BTreeMap::from([(id("shop", "web-1"), BTreeMap::from([("app".to_owned(), expected)]))]));
+    assert_eq!(table.pods, LiteMap::from_iter([(id("shop", "web-1"), LiteMap::from_iter([("app".into(), expected)]))]));
     assert_eq!(table.window, Some(Seconds(15.003)));
     assert!(table.complete);
 }

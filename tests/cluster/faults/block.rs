@@ -1,0 +1,437 @@
+//! Some histories that share one process of arbiter, its proxies and its lease: the unit that a seed replays.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use arbiter::observe::clock::{Clock as _, SystemClock};
+use futures::future::join_all;
+use kube::Client;
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    api::{Api, Kill, Seen},
+    history::{
+        BEFORE_DARK, DARK, EDIT, FAULTY_END, HPA_MOST, Hands, History, PATIENCE, Steps, Summary, Variant, until,
+    },
+    metrics::Metrics,
+    oracles,
+    places::{Done, Places, SHARED},
+    plan::mix,
+    plant::Loads,
+    record::{PREFIX, Record},
+    sites::Site,
+};
+use crate::support::{Arbiter, Cluster, Profile};
+
+/// Times of the lease: a little shorter than the defaults, since a history is a minute and one process of a block has to
+/// wait for the lease.
+const LEASE: [&str; 3] = ["--lease-duration=12s", "--lease-renew-deadline=8s", "--lease-retry=2s"];
+/// The renew deadline of that, and the longest that a write is on its way (3 s), and what the log's clock may be off.
+pub(super) const CLAIM_AND_WRITE: Duration = Duration::from_millis(11_500);
+/// Kills of one process: with so many, four blocks have every site in their plans, before and after its answer.
+pub(super) const KILLS: usize = 12;
+/// Writes that few histories have: every block has them in its plan, before the answer and after it in turn.
+const RARE: [Site; 3] = [Site::Evict, Site::TableUpdate, Site::TableDelete];
+/// How long a history may take to become what it is without faults, after the last fault. Two minutes of that are the
+/// pace at which a status that has changed often is written.
+const CONVERGED: Duration = Duration::from_secs(200);
+/// Undisturbed, a history must stay as it is for so long to count as a reference.
+const SETTLED: Duration = Duration::from_secs(10);
+/// Histories that are made at the same time: a namespace costs the control plane a second of a core.
+const MADE_AT_ONCE: usize = 4;
+/// From a process' end to its successor.
+const RESTART: Duration = Duration::from_millis(300);
+
+/// What all blocks share.
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) cluster: &'static Cluster,
+    pub(super) admin: Client,
+    /// Of arbiter's own user.
+    pub(super) kubeconfig: PathBuf,
+    pub(super) record: Arc<Record>,
+    pub(super) loads: Loads,
+    pub(super) prometheus: String,
+}
+
+/// What undisturbed histories came to; none: not yet known.
+pub(super) type References = watch::Receiver<Option<BTreeMap<Variant, Summary>>>;
+
+/// A block of histories.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    /// Its number; none: the undisturbed one.
+    pub(super) index: Option<u64>,
+    seed: u64,
+    histories: Vec<History>,
+    armed: BTreeSet<Kill>,
+}
+
+/// What came of a block.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// Number of histories.
+    pub(super) histories: usize,
+    /// Sentences on what did not hold, with the faults of the histories concerned.
+    pub(super) wrong: Vec<String>,
+    /// Faults, in all.
+    pub(super) faults: Vec<Done>,
+    /// What the proxy saw.
+    pub(super) seen: Seen,
+    /// Processes that were started.
+    pub(super) starts: u32,
+    /// Seconds from the last fault to what an undisturbed history comes to.
+    pub(super) converged: Vec<f64>,
+}
+
+impl Block {
+    /// The block of a number under a seed, with so many histories.
+    pub(super) fn new(seed: u64, index: u64, histories: usize) -> Self {
+        let seed = mix(seed, index);
+        let history = |nth: usize| History {
+            namespace: format!("{PREFIX}{:x}-{index}-{nth}-x", std::process::id()),
+            variant: Variant::ALL[(nth + usize::try_from(index).unwrap_or_default()) % Variant::ALL.len()],
+            seed: mix(seed, nth as u64),
+        };
+        let first = usize::try_from(index).unwrap_or_default() * KILLS;
+        let rare = RARE.map(|site| (site, index.is_multiple_of(2)));
+        let armed = (first..first + KILLS).map(kill).chain(rare).collect();
+        Self { index: Some(index), seed, histories: (0..histories).map(history).collect(), armed }
+    }
+
+    /// One undisturbed history of each variant, to go with some blocks.
+    pub(super) fn undisturbed(beside: &[Self]) -> Self {
+        let first = beside.first().and_then(|block| block.index).unwrap_or_default();
+        let history = |(nth, variant): (usize, Variant)| History {
+            namespace: format!("{PREFIX}{:x}-still-{first}-{nth}-x", std::process::id()),
+            variant,
+            seed: 0,
+        };
+        let histories = Variant::ALL.into_iter().enumerate().map(history).collect();
+        Self { index: None, seed: first, histories, armed: BTreeSet::new() }
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> String {
+        let index = self.index.map_or_else(|| format!("still-{}", self.seed), |index| index.to_string());
+        format!("{PREFIX}{:x}-{index}", std::process::id())
+    }
+
+    /// Name of its client in the audit log.
+    pub(super) fn agent(&self) -> String {
+        format!("{}/one", self.name())
+    }
+
+    /// Makes its objects.
+    async fn set_up(&self, world: &World) {
+        let room = Arc::new(Semaphore::new(MADE_AT_ONCE));
+        let mut making = JoinSet::new();
+        for history in self.histories.clone() {
+            let (hands, room) = (Hands::new(&world.admin, &history.namespace), Arc::clone(&room));
+            world.loads.set(&history.namespace, Some(history.variant.load()));
+            making.spawn(async move {
+                let _place = room.acquire().await;
+                hands.set_up(history.variant).await;
+            });
+        }
+        making.join_all().await;
+    }
+
+    /// Plays it to its end.
+    pub(super) async fn play(self, world: World, course: Course) -> Outcome {
+        self.set_up(&world).await;
+        let seeds = self.histories.iter().map(|history| (history.namespace.clone(), history.seed));
+        let places = Arc::new(Places::new(seeds, self.seed, self.index.is_some()));
+        let (sender, kills) = mpsc::unbounded_channel();
+        let api = Api::start(&world.kubeconfig, &self.agent(), Arc::clone(&places), self.armed.clone(), sender).await;
+        let api = Arc::new(api);
+        let metrics = Metrics::start(&world.prometheus, Arc::clone(&places)).await;
+        let stop = CancellationToken::new();
+        let process = Process::new(&self, &world, &api, &metrics);
+        let running = tokio::spawn(process.run(kills, stop.clone()));
+        let scene = Scene { world: world.clone(), places: Arc::clone(&places), api: Arc::clone(&api) };
+        let (steps, converged, mut wrong) = self.act(&scene, course).await;
+        stop.cancel();
+        let starts = running.await.expect("the process' keeper");
+        let mut faults = places.done(SHARED);
+        for history in &self.histories {
+            let versions = world.record.take(&history.namespace);
+            let done = places.done(&history.namespace);
+            let broken = oracles::judge(history, &versions, steps[&history.namespace]);
+            if !broken.is_empty() {
+                wrong.extend(broken);
+                wrong.push(story(history, &done));
+            }
+            faults.extend(done);
+            world.loads.set(&history.namespace, None);
+            Hands::new(&world.admin, &history.namespace).clear().await;
+        }
+        let seen = api.seen();
+        wrong.extend(seen.unnamed.iter().map(|what| format!("{}: no site names {what}", self.name())));
+        wrong
+            .extend(seen.undemanding.iter().map(|what| format!("{}: an old answer is allowed to {what}", self.name())));
+        if wrong.is_empty() {
+            self.tidy(&world);
+        }
+        Outcome { histories: self.histories.len(), wrong, faults, seen, starts, converged }
+    }
+
+    /// Takes away what nobody will look into.
+    fn tidy(&self, world: &World) {
+        let file = |end: &str| world.cluster.dir().join(format!("{}.{end}", self.name()));
+        drop((std::fs::remove_file(file("log")), std::fs::remove_file(file("kubeconfig"))));
+        drop(std::fs::remove_dir_all(file("state")));
+    }
+
+    /// What people do, then the wait for what must come of it.
+    async fn act(&self, scene: &Scene, course: Course) -> (BTreeMap<String, Steps>, Vec<f64>, Vec<String>) {
+        let start = Instant::now();
+        let mut acting = JoinSet::new();
+        for history in self.histories.clone() {
+            acting.spawn(scene.clone().act(history, start));
+        }
+        let steps: BTreeMap<String, Steps> = acting.join_all().await.into_iter().collect();
+        // A process evicts nothing in its first minute, which none lives to see before.
+        scene.api.disarm_but(&[Site::Evict, Site::LeaseRelease]);
+        scene.places.heal(SHARED);
+        let (converged, wrong) = self.await_ends(scene, course, Instant::now()).await;
+        (steps, converged, wrong)
+    }
+
+    async fn await_ends(&self, scene: &Scene, course: Course, healed: Instant) -> (Vec<f64>, Vec<String>) {
+        let (mut converged, mut wrong) = (Vec::new(), Vec::new());
+        match course {
+            Course::Sets(sender) => {
+                let all = self.histories.iter().map(|history| scene.settled(history, healed));
+                let mut known = BTreeMap::new();
+                for (history, end) in self.histories.iter().zip(join_all(all).await) {
+                    match end {
+                        Ok(summary) => drop(known.insert(history.variant, summary)),
+                        Err(why) => wrong.push(format!("undisturbed {:?}: {why}", history.variant)),
+                    }
+                }
+                sender.send_replace(Some(known));
+            }
+            Course::Follows(references) => {
+                let all = self.histories.iter().map(|history| scene.converges(history, references.clone(), healed));
+                for (history, end) in self.histories.iter().zip(join_all(all).await) {
+                    match end {
+                        Ok(after) => converged.push(after.as_secs_f64()),
+                        Err(why) => {
+                            wrong.push(format!("{}: {why}", history.namespace));
+                            wrong.push(story(history, &scene.places.done(&history.namespace)));
+                        }
+                    }
+                }
+            }
+        }
+        (converged, wrong)
+    }
+}
+
+/// The kill of a number: all are there before one comes again, and neighbours have nothing to do with each other.
+fn kill(nth: usize) -> Kill {
+    let all = Site::ALL.len() * 2;
+    let which = (nth * 17) % all;
+    (Site::ALL[which / 2], which.is_multiple_of(2))
+}
+
+/// Whether a block's ends are what others are compared with.
+pub(super) enum Course {
+    /// It is undisturbed and says what is to be expected.
+    Sets(watch::Sender<Option<BTreeMap<Variant, Summary>>>),
+    /// It must come to what is expected.
+    Follows(References),
+}
+
+/// A history's faults, as text.
+fn story(history: &History, done: &[Done]) -> String {
+    let faults = done.iter().map(|done| {
+        let (class, nth) = done.request;
+        format!("    {class:?} {nth}: {} ({})\n", done.fault, done.what)
+    });
+    format!("  {:?} {} (seed {:#x}):\n{}", history.variant, history.namespace, history.seed, faults.collect::<String>())
+}
+
+#[derive(Clone)]
+struct Scene {
+    world: World,
+    places: Arc<Places>,
+    api: Arc<Api>,
+}
+
+impl Scene {
+    async fn act(self, history: History, start: Instant) -> (String, Steps) {
+        let History { namespace, variant, .. } = history.clone();
+        let hands = Hands::new(&self.world.admin, &namespace);
+        until(start, EDIT).await;
+        self.grown(&history, false).await;
+        hands.edit(variant).await;
+        sleep(BEFORE_DARK).await;
+        let dark = SystemClock.now();
+        self.places.set_blackout(&namespace, true);
+        sleep(DARK).await;
+        self.places.set_blackout(&namespace, false);
+        let dark = [dark, SystemClock.now()];
+        sleep(history.later()).await;
+        self.grown(&history, true).await;
+        let newest = self.world.record.look(&namespace, |versions| {
+            versions.0.values().filter_map(|all| all.last()).map(|version| version.at).max().unwrap_or_default()
+        });
+        if variant.has_rival() && variant != Variant::Owned {
+            self.api.goes_back(&namespace, HPA_MOST);
+        }
+        let rate = hands.last(variant).await;
+        self.world.loads.set(&namespace, Some(rate));
+        sleep(FAULTY_END).await;
+        self.places.heal(&namespace);
+        (namespace, Steps::new(variant, dark, newest))
+    }
+
+    /// Waits for what should have come of a history by now, for a while.
+    async fn grown(&self, history: &History, edited: bool) {
+        let end = Instant::now() + PATIENCE;
+        let there = || self.world.record.look(&history.namespace, |versions| history.grown(versions, edited));
+        while Instant::now() < end && !there() {
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn summary(&self, history: &History) -> Summary {
+        self.world.record.look(&history.namespace, |versions| Summary::of(history.variant, versions))
+    }
+
+    /// What an undisturbed history comes to and stays at.
+    async fn settled(&self, history: &History, healed: Instant) -> Result<Summary, String> {
+        let give_up = healed + CONVERGED;
+        let (mut seen, mut since) = (self.summary(history), Instant::now());
+        while Instant::now() < give_up {
+            sleep(Duration::from_millis(500)).await;
+            let now = self.summary(history);
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            } else if seen.reached(history.variant) && since.elapsed() > SETTLED {
+                return Ok(seen);
+            }
+        }
+        Err(format!("did not come to what it should: {seen:?}"))
+    }
+
+    /// How long after the last fault a history is what an undisturbed one comes to.
+    async fn converges(
+        &self,
+        history: &History,
+        mut references: References,
+        healed: Instant,
+    ) -> Result<Duration, String> {
+        let expected = {
+            let known = references.wait_for(Option::is_some).await.map_err(|_| "the undisturbed block is gone")?;
+            known.as_ref().and_then(|known| known.get(&history.variant)).cloned().ok_or("nothing to compare with")?
+        };
+        loop {
+            let now = self.summary(history);
+            if now == expected {
+                return Ok(healed.elapsed());
+            }
+            if healed.elapsed() > CONVERGED + SETTLED {
+                return Err(format!("converged: {}", now.difference(&expected)));
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+}
+
+/// The process of a block, one after the other.
+struct Process {
+    kubeconfig: PathBuf,
+    args: Vec<String>,
+    log: PathBuf,
+}
+
+impl Process {
+    fn new(block: &Block, world: &World, api: &Api, metrics: &Metrics) -> Self {
+        let name = block.name();
+        let kubeconfig = world.cluster.dir().join(format!("{name}.kubeconfig"));
+        std::fs::write(&kubeconfig, api.kubeconfig()).expect("writing a kubeconfig");
+        let state = world.cluster.dir().join(format!("{name}.state"));
+        let mut args = common(&name, &metrics.url());
+        args.extend(block.histories.iter().map(|history| format!("--namespace={}", history.namespace)));
+        args.extend(LEASE.map(str::to_owned));
+        args.push(format!("--state-dir={}", state.display()));
+        args.push("--tick=5s".to_owned());
+        args.push("--signal-interval=5s".to_owned());
+        Self { kubeconfig, args, log: world.cluster.dir().join(format!("{name}.log")) }
+    }
+
+    /// The second one is called otherwise and has to wait for the lease, as after a node's death; the ones after that are
+    /// called as it is, as after a container's.
+    fn start(&self, nth: u32) -> Arbiter {
+        let mut args = self.args.clone();
+        args.push(format!("--identity=arbiter-{}", nth.min(1)));
+        Arbiter::start(&self.kubeconfig, &args, &self.log)
+    }
+
+    /// Keeps one running until it is told to stop; answers with how many there were.
+    async fn run(self, mut kills: mpsc::UnboundedReceiver<()>, stop: CancellationToken) -> u32 {
+        for nth in 0.. {
+            let mut arbiter = self.start(nth);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => {
+                        arbiter.signal("TERM");
+                        for _ in 0..50 {
+                            if kills.try_recv().is_ok() || arbiter.ended() {
+                                break;
+                            }
+                            sleep(Duration::from_millis(100)).await;
+                        }
+                        arbiter.kill();
+                        return nth + 1;
+                    }
+                    Some(()) = kills.recv() => {
+                        arbiter.kill();
+                        break;
+                    }
+                    () = sleep(Duration::from_millis(500)) => if arbiter.ended() {
+                        break;
+                    }
+                }
+            }
+            sleep(RESTART).await;
+        }
+        0
+    }
+}
+
+/// Arguments that every process of these tests has.
+pub(super) fn common(lease: &str, prometheus: &str) -> Vec<String> {
+    vec![
+        format!("--lease-namespace={}", Profile::Auto.namespace()),
+        format!("--lease-name={lease}"),
+        format!("--prometheus={prometheus}"),
+        "--usage-window=20s".to_owned(),
+        "--log=info,arbiter=debug".to_owned(),
+    ]
+}
+
+#[test]
+fn four_blocks_kill_every_site_before_and_after_its_answer() {
+    let all: BTreeSet<Kill> = (0..4).flat_map(|index| Block::new(1, index, 7).armed).collect();
+    assert_eq!(all.len(), Site::ALL.len() * 2);
+}
+
+#[test]
+fn a_seed_makes_the_same_block() {
+    let seeds = |block: Block| block.histories.iter().map(|history| history.seed).collect::<Vec<_>>();
+    assert_eq!(seeds(Block::new(1, 2, 20)), seeds(Block::new(1, 2, 20)));
+    assert_ne!(seeds(Block::new(1, 2, 20)), seeds(Block::new(2, 2, 20)));
+}
