@@ -68,10 +68,6 @@ live: ## HPA, VPA and KEDA, then arbiter, then they again on one workload under 
 scale: ## What 100 to 10,000 policies cost (a quarter of an hour), into simulations/results/scale.md
 	tests/scale/run
 
-.PHONY: flame
-flame: ## Where its CPU time goes with 10,000 policies (needs perf), into simulations/results/scale-flame.svg
-	tests/scale/flame
-
 HISTORIES ?= 10000
 SEED ?= 1
 

@@ -143,7 +143,7 @@ impl Engine {
         }
     }
 
-    /// Runs until stopped. What is under way then is dropped: every write is one request, whole or not sent.
+    /// Runs until stopped. What is under way then may end soon, or is dropped: every write is one request, whole or not sent.
     pub async fn run(mut self, tick: Duration, mut feeds: Feeds, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -175,13 +175,28 @@ impl Engine {
                 _ = ticks.tick() => self.full_tick(),
             }
         }
-        self.running.abort_all();
+        self.finish().await;
         self.refreshing.abort_all();
         self.writing.abort_all();
         self.keeping.abort_all();
         if self.context.writer.leads() {
             self.keep_now();
         }
+    }
+
+    /// Lets what is being decided come to its end for a moment: what is remembered of it is in there. What waits for its place
+    /// comes back as it is.
+    async fn finish(&mut self) {
+        self.room.close();
+        let ends = Instant::now() + shutdown::KEEP / 4;
+        while let Ok(Some(done)) = tokio::time::timeout_at(ends, self.running.join_next()).await {
+            if let Ok(Done { workload, .. }) = done
+                && let Some(slot) = self.slots.get_mut(workload.key())
+            {
+                *slot = Slot::Idle(workload);
+            }
+        }
+        self.running.abort_all();
     }
 
     /// Writes down what is remembered of each policy, as far as that goes in the time that the end may take.
@@ -324,7 +339,8 @@ impl Engine {
         self.last.insert(key.clone(), Instant::now());
         let (context, room) = (Arc::clone(&self.context), Arc::clone(&self.room));
         self.running.spawn(async move {
-            let _place = room.acquire_owned().await;
+            // Closed at the end.
+            let Ok(_place) = room.acquire_owned().await else { return Done { workload, wishes: Wishes::default() } };
             // In a box of its own, so that thousands that wait for their place take little room.
             let wishes = Box::pin(workload.tick(&context, &object)).await;
             Done { workload, wishes }

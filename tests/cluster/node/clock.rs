@@ -74,7 +74,13 @@ async fn a_clock_that_is_ten_minutes_off_changes_nothing() {
     // Partial while the exporters of the new pods are new.
     await_that("fresh signals", 60, || says("SignalsFresh"), fresh).await;
 
-    // What it remembers is from the future for the next one.
+    // What it remembers is from the future for the next one. Nothing is kept before the past has been asked for.
+    let recalled = ["Has learned from its history", "Its history is too short", "Its history cannot be read"];
+    await_some("the past called back", 60, async || {
+        let log = ahead.log();
+        recalled.iter().any(|words| log.contains(words)).then_some(()).ok_or_else(|| ahead.last_words())
+    })
+    .await;
     let (_, well) = ahead.terminate().await;
     assert!(well, "{}", ahead.last_words());
     let mut behind = clocked(&stage, "behind-again", "-10m").await;
