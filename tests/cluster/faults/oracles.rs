@@ -25,6 +25,10 @@ const HPA_CONTROLLER: &str = "kube-controller-manager";
 const FRESH: SignedDuration = SignedDuration::from_secs(30);
 const ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(15);
 
+/// A status that is written so long after a signal was lost rests on what was read since: it is read and decided on every
+/// 5 s, an answer is waited for for 3 s, and so is the write's.
+const NOTICED: SignedDuration = SignedDuration::from_secs(16);
+
 /// All of them on one history.
 pub(super) fn judge(history: &History, versions: &Versions, steps: Steps) -> Vec<String> {
     let mut wrong = one_owner(versions);
@@ -161,16 +165,19 @@ fn status_true(versions: &Versions, steps: Steps) -> Vec<String> {
 /// Why signals cannot be as fresh as a status claims that was written then: while the signal is lost nothing is known but what
 /// was sampled before, and that grows old.
 fn stale(policy: &Value, written: Timestamp, steps: Steps) -> Option<String> {
+    // The API server keeps whole seconds.
+    let second = SignedDuration::from_secs(1);
+    let dark = steps.dark.filter(|[_, to]| written + second <= *to);
+    if let Some([from, _]) = dark.filter(|[from, _]| *from + NOTICED <= written) {
+        return Some(format!("at {written}, and it is lost since {from}"));
+    }
     let sampled = policy["status"]["signals"].as_array()?.iter();
     let oldest: Timestamp = sampled.filter_map(|signal| signal["sampleTime"].as_str()?.parse().ok()).min()?;
     if written.duration_since(oldest) > FRESH + ON_ITS_WAY {
         return Some(format!("and its sample of {oldest} was old at {written}"));
     }
-    let [from, to] = steps.dark?;
-    // The API server keeps whole seconds.
-    let second = SignedDuration::from_secs(1);
-    let unseen = written + second <= to && oldest > from + second;
-    unseen.then(|| format!("and its sample of {oldest} cannot have been seen: lost since {from}"))
+    let unseen = dark.filter(|[from, _]| oldest > *from + second);
+    unseen.map(|[from, _]| format!("and its sample of {oldest} cannot have been seen: lost since {from}"))
 }
 
 /// No write rests on a claim that had run out: each comes after a renewal of the lease that is young enough. `margin` is

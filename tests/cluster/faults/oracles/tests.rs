@@ -123,6 +123,7 @@ fn freshness_that_cannot_be_is_found() {
         |written, sampled, dark| status_true(&told(written, sampled), Steps { may_shrink_from: None, dark }).len();
     assert_eq!(found(1_010, 999, dark), 0, "sampled before");
     assert_eq!(found(1_010, 1_005, dark), 1, "sampled in the dark");
+    assert_eq!(found(1_020, 999, dark), 1, "never noticed");
     assert_eq!(found(1_031, 1_029, dark), 0, "the dark is over");
     assert_eq!((found(1_045, 1_000, None), found(1_046, 1_000, None)), (0, 1), "old");
 }
