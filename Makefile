@@ -45,6 +45,13 @@ test-cluster: ## A real etcd, API server, controller manager, scheduler, Prometh
 	$(CARGO) test --test recording
 	$(CARGO) test --test cluster -- --test-threads $(CLUSTER_THREADS) --skip measure:: --skip admission_cost:: --skip live::the_old --skip node:: --skip faults::
 
+.PHONY: test-faults
+# Another seed with each commit, and the same one when a commit is run again.
+test-faults: ## Seeded faults between real parts: 200 histories, a hundred leaders deposed, twelve killed
+	tests/cluster/build
+	FAULT_SEED=$${FAULT_SEED:-$$((0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1)))} \
+	  $(CARGO) test --test cluster -- --test-threads 1 --nocapture faults::
+
 .PHONY: test-node
 test-node: ## A real kubelet and containerd: in-place resizes in the cgroups of a real service (root; installs Debian's runc and CNI plugins)
 	tests/cluster/real-node
@@ -68,11 +75,15 @@ live: ## HPA, VPA and KEDA, then arbiter, then they again on one workload under 
 scale: ## What 100 to 10,000 policies cost (a quarter of an hour), into simulations/results/scale.md
 	tests/scale/run
 
+.PHONY: flame
+flame: ## Where its CPU time goes with 10,000 policies (needs perf), into simulations/results/scale-flame.svg
+	tests/scale/flame
+
 HISTORIES ?= 10000
 SEED ?= 1
 
 .PHONY: faults
-faults: ## Seeded faults between real parts (HISTORIES=10000 SEED=1, hours): histories, depositions, failovers, into simulations/results/faults.md
+faults: ## Seeded faults between real parts (HISTORIES=10000 SEED=1, hours, which may be interrupted): histories, depositions, failovers, into simulations/results/faults.md
 	tests/cluster/build
 	tests/cluster/fault-histories $(HISTORIES) $(SEED)
 

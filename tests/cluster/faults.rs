@@ -23,16 +23,16 @@ mod sites;
 mod stream;
 mod tally;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::watch,
+    sync::{Semaphore, watch},
     task::JoinSet,
     time::{Instant, sleep},
 };
 
 use self::{
-    block::{Block, CLAIM_AND_WRITE, Course, World},
+    block::{Block, CLAIM_AND_WRITE, Course, Outcome, World},
     depose::{Fall, Pair, Way, failovers, reigns},
     plan::mix,
     plant::Loads,
@@ -45,7 +45,7 @@ use crate::support::{AuditEvent, AuditTail, Exporter, Profile, Prometheus, clust
 const HISTORIES: usize = 200;
 /// Histories that share a process of arbiter.
 const BLOCK: usize = 20;
-/// Blocks that run side by side, unless `FAULT_AT_ONCE` says otherwise: what two cores can carry.
+/// Blocks that have faults at the same time, unless `FAULT_AT_ONCE` says otherwise: what two cores can carry.
 const AT_ONCE: usize = 5;
 /// Pairs whose leaders are deposed side by side, and how often each is.
 const PAIRS: usize = 5;
@@ -90,8 +90,7 @@ impl Ground {
     }
 
     /// What the clients of these tests have asked for since the last call.
-    async fn audited(&mut self) -> Vec<AuditEvent> {
-        sleep(WRITTEN_DOWN).await;
+    fn audited(&mut self) -> Vec<AuditEvent> {
         self.audit.read(&format!("{}{:x}-", record::PREFIX, std::process::id()))
     }
 }
@@ -99,8 +98,8 @@ impl Ground {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn histories() {
     let seed = number("FAULT_SEED").unwrap_or(1);
-    let histories = number("FAULT_HISTORIES").map_or(HISTORIES, |n| usize::try_from(n).expect("a count"));
-    let at_once = number("FAULT_AT_ONCE").map_or(AT_ONCE, |n| usize::try_from(n).expect("a count"));
+    let count = |name, otherwise| number(name).map_or(otherwise, |n| usize::try_from(n).expect("a count"));
+    let (histories, at_once) = (count("FAULT_HISTORIES", HISTORIES), count("FAULT_AT_ONCE", AT_ONCE).max(1));
     let start = Instant::now();
     let mut ground = Ground::new("histories").await;
     let mut tally = Tally::default();
@@ -109,11 +108,11 @@ async fn histories() {
         .collect();
     let only = number("FAULT_BLOCK");
     blocks.retain(|block| only.is_none_or(|only| block.index == Some(only)));
-    for wave in blocks.chunks(at_once.max(1)) {
-        play(&mut ground, wave, &mut tally, seed).await;
-    }
-    let text = tally.text(seed, start.elapsed().as_secs_f64());
-    report("histories", &text);
+    play(&mut ground, &blocks, at_once, &mut tally).await;
+    tally.of(seed, start.elapsed().as_secs_f64());
+    let text = tally.text();
+    let kept = std::env::var_os("FAULT_KEEP").map(|folder| tally.kept(std::path::Path::new(&folder)).text());
+    report("histories", kept.as_ref().unwrap_or(&text));
     let violations = tally.violations();
     assert!(violations.is_empty(), "{}\n{text}", violations.join("\n"));
     assert!(tally.faults() > histories as u64, "hardly a fault was injected:\n{text}");
@@ -123,34 +122,54 @@ async fn histories() {
     }
 }
 
-/// Plays some blocks side by side, with an undisturbed one that says what must come of them.
-async fn play(ground: &mut Ground, wave: &[Block], tally: &mut Tally, seed: u64) {
-    let (sender, references) = watch::channel(None);
-    let still = tokio::spawn(Block::undisturbed(wave).play(ground.world.clone(), Course::Sets(sender)));
+/// Plays blocks, of which so many at a time have faults. Beside each so many goes an undisturbed one, which says what must
+/// come of them.
+async fn play(ground: &mut Ground, blocks: &[Block], at_once: usize, tally: &mut Tally) {
+    let mut waiting = VecDeque::new();
+    for wave in blocks.chunks(at_once) {
+        let (sender, references) = watch::channel(None);
+        waiting.push_back((Block::undisturbed(wave), Course::Sets(sender)));
+        waiting.extend(wave.iter().map(|block| (block.clone(), Course::Follows(references.clone()))));
+    }
+    let turns = Arc::new(Semaphore::new(at_once + 1));
     let mut playing = JoinSet::new();
-    for block in wave.iter().cloned() {
-        let (world, references) = (ground.world.clone(), references.clone());
-        playing.spawn(async move { (block.index, block.play(world, Course::Follows(references)).await) });
-    }
-    while let Some(played) = playing.join_next().await {
-        let (index, mut outcome) = played.expect("a block");
-        if !outcome.wrong.is_empty() {
-            let index = index.unwrap_or_default();
-            outcome.wrong.push(format!(
-                "  again: FAULT_SEED={seed} FAULT_BLOCK={index} FAULT_HISTORIES={} cargo test --test cluster -- --nocapture faults::histories",
-                (usize::try_from(index).unwrap_or_default() + 1) * BLOCK
-            ));
+    let mut heard = Vec::new();
+    while !(waiting.is_empty() && playing.is_empty()) {
+        tokio::select! {
+            turn = Arc::clone(&turns).acquire_owned(), if !waiting.is_empty() => {
+                let (block, course) = waiting.pop_front().expect("one that waits");
+                let (world, turn) = (ground.world.clone(), turn.expect("turns have no end"));
+                playing.spawn(async move {
+                    let outcome = block.clone().play(world, course, turn).await;
+                    sleep(WRITTEN_DOWN).await;
+                    (block, outcome)
+                });
+            }
+            Some(played) = playing.join_next() => {
+                let (block, outcome) = played.expect("a block");
+                let events = ground.audited();
+                tally.wrong(oracles::named(&events));
+                heard.extend(events);
+                let (mine, others) = heard.into_iter().partition(|event: &AuditEvent| event.agent == block.agent());
+                heard = others;
+                judge(&block, outcome, &mine, tally);
+            }
         }
-        tally.add(outcome);
     }
-    tally.wrong(still.await.expect("the undisturbed block").wrong);
-    let events = ground.audited().await;
-    tally.wrong(oracles::named(&events));
-    for block in wave {
-        let mine: Vec<AuditEvent> = events.iter().filter(|event| event.agent == block.agent()).cloned().collect();
-        assert!(!mine.is_empty(), "the audit log has nothing of {}", block.agent());
-        tally.wrong(oracles::fenced(&mine, CLAIM_AND_WRITE));
+}
+
+/// Judges a block by the audit log, and adds it up.
+fn judge(block: &Block, mut outcome: Outcome, mine: &[AuditEvent], tally: &mut Tally) {
+    assert!(!mine.is_empty(), "the audit log has nothing of {}", block.agent());
+    outcome.wrong.extend(oracles::fenced(mine, CLAIM_AND_WRITE));
+    let Some(index) = block.index else { return tally.wrong(outcome.wrong) };
+    if !outcome.wrong.is_empty() {
+        let (seed, histories) = (block.run, (usize::try_from(index).unwrap_or_default() + 1) * BLOCK);
+        outcome.wrong.push(format!(
+            "  again: FAULT_SEED={seed} FAULT_BLOCK={index} FAULT_HISTORIES={histories} cargo test --test cluster -- --nocapture faults::histories"
+        ));
     }
+    tally.add(outcome);
 }
 
 /// Deposes leaders of several pairs side by side; answers with the audit log of each pair and its falls.
@@ -183,7 +202,8 @@ async fn depose(
 async fn deposed_leaders_write_nothing() {
     let mut ground = Ground::new("deposed").await;
     let all = depose(&mut ground, &LEASE, PAIRS, FALLS, &[Way::Frozen, Way::CutOff]).await;
-    let events = ground.audited().await;
+    sleep(WRITTEN_DOWN).await;
+    let events = ground.audited();
     let (mut changes, mut rightful, mut deposed) = (0, 0, Vec::new());
     for (agents, falls) in &all {
         let reigns = reigns(&events, agents);
@@ -214,7 +234,8 @@ fn count(all: &[([String; 2], Vec<Fall>)], way: Way) -> usize {
 async fn a_killed_leader_is_replaced_in_time() {
     let mut ground = Ground::new("killed").await;
     let all = depose(&mut ground, &[], KILLED_PAIRS, DEATHS, &[Way::Killed]).await;
-    let events = ground.audited().await;
+    sleep(WRITTEN_DOWN).await;
+    let events = ground.audited();
     let mut seconds = Vec::new();
     for (agents, falls) in &all {
         let reigns = reigns(&events, agents);

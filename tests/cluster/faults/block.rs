@@ -11,7 +11,7 @@ use arbiter::observe::clock::{Clock as _, SystemClock};
 use futures::future::join_all;
 use kube::Client;
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinSet,
     time::{Instant, sleep},
 };
@@ -71,6 +71,8 @@ pub(super) type References = watch::Receiver<Option<BTreeMap<Variant, Summary>>>
 pub(super) struct Block {
     /// Its number; none: the undisturbed one.
     pub(super) index: Option<u64>,
+    /// Seed of the run that it is a block of.
+    pub(super) run: u64,
     seed: u64,
     histories: Vec<History>,
     armed: BTreeSet<Kill>,
@@ -95,8 +97,8 @@ pub(super) struct Outcome {
 
 impl Block {
     /// The block of a number under a seed, with so many histories.
-    pub(super) fn new(seed: u64, index: u64, histories: usize) -> Self {
-        let seed = mix(seed, index);
+    pub(super) fn new(run: u64, index: u64, histories: usize) -> Self {
+        let seed = mix(run, index);
         let history = |nth: usize| History {
             namespace: format!("{PREFIX}{:x}-{index}-{nth}-x", std::process::id()),
             variant: Variant::ALL[(nth + usize::try_from(index).unwrap_or_default()) % Variant::ALL.len()],
@@ -105,7 +107,7 @@ impl Block {
         let first = usize::try_from(index).unwrap_or_default() * KILLS;
         let rare = RARE.map(|site| (site, index.is_multiple_of(2)));
         let armed = (first..first + KILLS).map(kill).chain(rare).collect();
-        Self { index: Some(index), seed, histories: (0..histories).map(history).collect(), armed }
+        Self { index: Some(index), run, seed, histories: (0..histories).map(history).collect(), armed }
     }
 
     /// One undisturbed history of each variant, to go with some blocks.
@@ -117,7 +119,7 @@ impl Block {
             seed: 0,
         };
         let histories = Variant::ALL.into_iter().enumerate().map(history).collect();
-        Self { index: None, seed: first, histories, armed: BTreeSet::new() }
+        Self { index: None, run: 0, seed: first, histories, armed: BTreeSet::new() }
     }
 
     /// Its name.
@@ -146,8 +148,8 @@ impl Block {
         making.join_all().await;
     }
 
-    /// Plays it to its end.
-    pub(super) async fn play(self, world: World, course: Course) -> Outcome {
+    /// Plays it to its end. Others get its turn once its faults are over: from then on it mostly waits.
+    pub(super) async fn play(self, world: World, course: Course, turn: OwnedSemaphorePermit) -> Outcome {
         self.set_up(&world).await;
         let seeds = self.histories.iter().map(|history| (history.namespace.clone(), history.seed));
         let places = Arc::new(Places::new(seeds, self.seed, self.index.is_some()));
@@ -159,7 +161,7 @@ impl Block {
         let process = Process::new(&self, &world, &api, &metrics);
         let running = tokio::spawn(process.run(kills, stop.clone()));
         let scene = Scene { world: world.clone(), places: Arc::clone(&places), api: Arc::clone(&api) };
-        let (steps, converged, mut wrong) = self.act(&scene, course).await;
+        let (steps, converged, mut wrong) = self.act(&scene, course, turn).await;
         stop.cancel();
         let starts = running.await.expect("the process' keeper");
         let mut faults = places.done(SHARED);
@@ -193,7 +195,12 @@ impl Block {
     }
 
     /// What people do, then the wait for what must come of it.
-    async fn act(&self, scene: &Scene, course: Course) -> (BTreeMap<String, Steps>, Vec<f64>, Vec<String>) {
+    async fn act(
+        &self,
+        scene: &Scene,
+        course: Course,
+        turn: OwnedSemaphorePermit,
+    ) -> (BTreeMap<String, Steps>, Vec<f64>, Vec<String>) {
         let start = Instant::now();
         let mut acting = JoinSet::new();
         for history in self.histories.clone() {
@@ -203,6 +210,7 @@ impl Block {
         // A process evicts nothing in its first minute, which none lives to see before.
         scene.api.disarm_but(&[Site::Evict, Site::LeaseRelease]);
         scene.places.heal(SHARED);
+        drop(turn);
         let (converged, wrong) = self.await_ends(scene, course, Instant::now()).await;
         (steps, converged, wrong)
     }

@@ -6,8 +6,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What a request is, as far as faults go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub(super) enum Class {
     /// Reads and writes of the leader's lease.
     Lease,
@@ -62,7 +64,7 @@ impl Class {
 }
 
 /// What is done to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub(super) enum Kind {
     /// It waits before it is passed on, so that later ones overtake it. It goes with the client that gives up on it.
     Delay,

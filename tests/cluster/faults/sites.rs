@@ -9,10 +9,11 @@ use arbiter::{
     actuate::WriteKind,
     takeover::{ANNOTATION, FINALIZER, Saved},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A place that writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub(super) enum Site {
     /// The lease, where there was none.
     LeaseCreate,
