@@ -72,7 +72,7 @@ live: ## HPA, VPA and KEDA, then arbiter, then they again on one workload under 
 	tests/cluster/live-comparison
 
 .PHONY: scale
-scale: ## What 100 to 10,000 policies cost (a quarter of an hour), into simulations/results/scale.md
+scale: ## What 100 to 10,000 policies cost (half an hour), into simulations/results/scale.md
 	tests/scale/run
 
 .PHONY: flame

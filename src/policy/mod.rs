@@ -14,6 +14,8 @@ mod compile;
 mod problem;
 mod schedule;
 mod shard;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tuning;
 
 pub(crate) use compile::wakes;

@@ -21,6 +21,8 @@ use super::{objects, world::World};
 const KINDS: [&str; 4] = ["pods", "replicasets", "scalingpolicies", "nodes"];
 /// Kinds that are known and empty.
 const EMPTY: [&str; 3] = ["resourcequotas", "limitranges", "horizontalpodautoscalers"];
+/// Kind of the objects in which arbiter keeps what it remembers; it only lists them.
+const CHECKPOINTS: &str = "configmaps";
 const NODES: usize = 500;
 
 /// Serves until the test ends; answers the URL.
@@ -95,6 +97,10 @@ fn discovery(path: &[&str]) -> Response {
 
 /// How many objects of a kind there are to walk over, and what the walk gives at a place.
 fn items(world: &World, kind: &str, from: usize, most: usize) -> (Vec<Value>, Option<usize>) {
+    if kind == CHECKPOINTS {
+        let all = world.checkpoints.iter().skip(from).take(most).cloned().collect();
+        return (all, Some(from.saturating_add(most)).filter(|next| *next < world.checkpoints.len()));
+    }
     let mut found = Vec::new();
     let count = if kind == "nodes" { NODES } else { world.policies };
     for index in from..count {
@@ -123,7 +129,7 @@ fn list(world: &World, kind: &str, query: &BTreeMap<String, String>) -> Response
             "items": []}),
         );
     }
-    if !KINDS.contains(&kind) {
+    if !KINDS.contains(&kind) && kind != CHECKPOINTS {
         return missing();
     }
     let version = world.version().to_string();

@@ -12,7 +12,7 @@ use std::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{api, prometheus, world::World};
+use super::{api, prometheus, remembered, world::World};
 
 /// Time between two ticks: the default.
 const TICK: f64 = 15.0;
@@ -29,6 +29,8 @@ pub(crate) struct Size {
     pub(crate) policies: usize,
     /// Of each policy, at first.
     pub(crate) pods: usize,
+    /// Whether it starts with what is remembered after a week, and is watched until what the page shows is full as well.
+    pub(crate) remembers: bool,
 }
 
 /// What was seen.
@@ -110,7 +112,11 @@ impl Arbiter {
 
 /// Measures one size.
 pub(crate) async fn measure(size: Size, seconds: u64) -> Row {
-    let world = Arc::new(World::new(size.policies, size.pods));
+    let mut world = World::new(size.policies, size.pods);
+    if size.remembers {
+        world.checkpoints = remembered::checkpoints(&world);
+    }
+    let world = Arc::new(world);
     let (api, prometheus) = (api::serve(Arc::clone(&world)).await, prometheus::serve(Arc::clone(&world)).await);
     let stirring = tokio::spawn(stir(Arc::clone(&world)));
     let folder = tempfile::tempdir().expect("a directory");

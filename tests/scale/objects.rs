@@ -14,6 +14,11 @@ pub(crate) fn name(index: usize) -> String {
     format!("app-{index:05}")
 }
 
+/// Uids of a policy's object and of its target.
+pub(crate) fn uids(index: usize) -> (String, String) {
+    (format!("uid-policy-{}", name(index)), format!("uid-{}", name(index)))
+}
+
 /// The workload of a name like `app-00042`, `app-00042-rs` or `app-00042-rs-7`, and what follows.
 pub(crate) fn index_of(name: &str) -> Option<(usize, Option<u64>)> {
     let mut parts = name.strip_prefix("app-")?.split('-');
@@ -70,7 +75,7 @@ pub(crate) fn replica_set(index: usize, replicas: usize, version: u64) -> Value 
 pub(crate) fn deployment(index: usize, workload: &Workload) -> Value {
     let (app, replicas) = (name(index), workload.pods.len());
     json!({"apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": metadata(index, &app, &format!("uid-{app}"), workload.version, None),
+        "metadata": metadata(index, &app, &uids(index).1, workload.version, None),
         "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": app}},
             "template": {"metadata": {"labels": {"app": app}}, "spec": {"containers": containers(500)}}},
         "status": {"observedGeneration": 1, "replicas": replicas, "updatedReplicas": replicas, "readyReplicas": replicas,
@@ -80,14 +85,14 @@ pub(crate) fn deployment(index: usize, workload: &Workload) -> Value {
 pub(crate) fn scale(index: usize, workload: &Workload) -> Value {
     let (app, replicas) = (name(index), workload.pods.len());
     json!({"apiVersion": "autoscaling/v1", "kind": "Scale",
-        "metadata": metadata(index, &app, &format!("uid-{app}"), workload.version, None),
+        "metadata": metadata(index, &app, &uids(index).1, workload.version, None),
         "spec": {"replicas": replicas}, "status": {"replicas": replicas, "selector": format!("app={app}")}})
 }
 
 pub(crate) fn policy(index: usize, workload: &Workload) -> Value {
     let app = name(index);
     json!({"apiVersion": "autoscaling.arbiter.io/v1alpha1", "kind": "ScalingPolicy",
-        "metadata": metadata(index, &app, &format!("uid-policy-{app}"), workload.policy_version, None),
+        "metadata": metadata(index, &app, &uids(index).0, workload.policy_version, None),
         "spec": {"mode": "Auto", "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": app},
             "objective": {"utilization": {"cpu": 70}}, "replicas": {"min": 2, "max": 40},
             "containers": [{"name": "app", "cpu": {"min": "100m", "max": "2"}}]},

@@ -24,16 +24,19 @@ pub(crate) fn write(rows: &[Row], folder: Option<&Path>) {
 
 fn table(rows: &[Row]) -> String {
     let mut out = String::from(
-        "| policies | pods | cores | MiB (at most) | tick, s: p50, p99 | queries a tick | reads a tick | writes a second: \
-         counts, sizes, statuses, others | all decided after, s |\n|---|---|---|---|---|---|---|---|---|\n",
+        "| policies | pods | remembered | cores | MiB (at most) | tick, s: p50, p99 | queries a tick | reads a tick | writes a second: \
+         counts, sizes, statuses, others | all decided after, s |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let [scales, resizes, statuses, others] = row.writes;
         writeln!(
             out,
-            "| {} | {} | {:.3} | {:.0} ({:.0}) | {:.2}, {:.2} | {:.1} | {:.0} | {scales:.2}, {resizes:.2}, {statuses:.2}, \
+            "| {} | {} | {} | {:.3} | {:.0} ({:.0}) | {:.2}, {:.2} | {:.1} | {:.0} | {scales:.2}, {resizes:.2}, {statuses:.2}, \
              {others:.2} | {:.1} |",
-            row.size.policies, row.pods, row.cores, row.rss, row.rss_peak, row.tick.0, row.tick.1, row.queries, row.reads,
+            row.size.policies,
+            row.pods,
+            if row.size.remembers { "a week" } else { "nothing" },
+            row.cores, row.rss, row.rss_peak, row.tick.0, row.tick.1, row.queries, row.reads,
             row.first,
         )
         .expect("writing to a string cannot fail");
@@ -46,6 +49,11 @@ fn tens_of(value: f64) -> f64 {
     maths::ln(value) / maths::ln(10.0)
 }
 
+/// Rows that differ in the number of policies alone.
+const fn is_on_curve(row: &Row) -> bool {
+    row.size.pods == 10 && !row.size.remembers
+}
+
 /// Cost over the number of policies, both on logarithmic scales: a line of slope one is linear.
 fn picture(rows: &[Row]) -> String {
     let tens = |from: i32, to: i32, word: fn(f64) -> String| Axis {
@@ -54,7 +62,7 @@ fn picture(rows: &[Row]) -> String {
         ticks: (from..=to).map(|ten| (f64::from(ten), word(maths::pow(10.0, f64::from(ten))))).collect(),
     };
     let curve = |name: &str, hue: Hue, value: fn(&Row) -> f64| {
-        let points = rows.iter().filter(|row| row.size.pods == 10);
+        let points = rows.iter().filter(|row| is_on_curve(row));
         let points = points.map(|row| (tens_of(row.size.policies as f64), tens_of(value(row).max(1e-3)))).collect();
         Series { name: name.to_owned(), hue, join: Join::Line, points }
     };
@@ -88,7 +96,7 @@ pub(crate) fn check(rows: &[Row]) {
             assert!(row.tick.1 <= tick, "{policies} policies: {:.2} s a tick, at most {tick}", row.tick.1);
         }
     }
-    let alike: Vec<&Row> = rows.iter().filter(|row| row.size.pods == 10 && row.size.policies >= 1_000).collect();
+    let alike: Vec<&Row> = rows.iter().filter(|row| is_on_curve(row) && row.size.policies >= 1_000).collect();
     for pair in alike.windows(2) {
         let times = pair[1].size.policies as f64 / pair[0].size.policies as f64;
         // A quarter for noise.

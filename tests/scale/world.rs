@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) pods_at_first: usize,
     workloads: Vec<Mutex<Workload>>,
     pub(crate) leases: Mutex<BTreeMap<String, Value>>,
+    /// What arbiter has written down of policies before.
+    pub(crate) checkpoints: Vec<Value>,
     version: AtomicU64,
     pub(crate) changes: broadcast::Sender<Change>,
     pub(crate) counts: Counts,
@@ -79,6 +81,7 @@ impl World {
             pods_at_first: pods,
             workloads: (0..policies).map(workload).collect(),
             leases: Mutex::default(),
+            checkpoints: Vec::new(),
             version: AtomicU64::new(10),
             changes: broadcast::channel(CHANGES).0,
             counts: Counts::default(),

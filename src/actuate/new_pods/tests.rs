@@ -3,11 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     observe::kubernetes::PerResource,
-    policy::{
-        Behavior, ContainerRules, Levers, Mode, Objective, OnRival, PolicyKey, Preference, Prices, ReplicaRange,
-        ResizeRules,
-    },
-    units::Replicas,
+    policy::{Levers, testing},
 };
 
 const MIB: u64 = 1 << 20;
@@ -18,30 +14,7 @@ fn amounts(cpu: f64, mib: u64) -> Resources {
 }
 
 fn policy(levers: Levers) -> Policy {
-    Policy {
-        key: PolicyKey { namespace: "shop".into(), name: "web".into() },
-        target: Target { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "web".into() },
-        mode: Mode::Auto,
-        levers,
-        objective: Objective {
-            latency: None,
-            backlog: None,
-            utilization: 0.7,
-            utilization_given: false,
-            preference: Preference::Balanced,
-        },
-        replicas: ReplicaRange { min: Replicas(1), max: Replicas(10) },
-        containers: ContainerRules::default(),
-        signals: Vec::new(),
-        behavior: Behavior::default(),
-        resize: ResizeRules::default(),
-        schedules: Vec::new(),
-        on_signal_loss: None,
-        on_rival: OnRival::Floor,
-        takes_over_from_git: false,
-        prices: Prices::default(),
-        tuning: crate::policy::Tuning::default(),
-    }
+    Policy { levers, ..testing::web() }
 }
 
 /// Requests and limits of the template and as decided.

@@ -4,10 +4,7 @@ use super::*;
 use crate::{
     decide::{Boost, BoostSize},
     observe::kubernetes::{ContainerFacts, Fixed, OomKill, Qos},
-    policy::{
-        Behavior, ContainerRules, Levers, Mode, Objective, OnRival, PolicyKey, Preference, Prices, ReplicaRange,
-        ResizeRules, Target,
-    },
+    policy::{ResizeRules, testing},
     units::{Cores, Replicas},
 };
 
@@ -18,30 +15,8 @@ pub(super) fn amounts(cpu: f64, mib: u64) -> Resources {
 }
 
 pub(super) fn policy() -> Policy {
-    Policy {
-        key: PolicyKey::default(),
-        target: Target { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "web".into() },
-        mode: Mode::Auto,
-        levers: Levers::ALL,
-        objective: Objective {
-            latency: None,
-            backlog: None,
-            utilization: 0.7,
-            utilization_given: false,
-            preference: Preference::Balanced,
-        },
-        replicas: ReplicaRange { min: Replicas(1), max: Replicas(10) },
-        containers: ContainerRules::default(),
-        signals: Vec::new(),
-        behavior: Behavior::default(),
-        resize: ResizeRules { trims_per_pod_per_day: 2, ..ResizeRules::default() },
-        schedules: Vec::new(),
-        on_signal_loss: None,
-        on_rival: OnRival::Floor,
-        takes_over_from_git: false,
-        prices: Prices::default(),
-        tuning: crate::policy::Tuning::default(),
-    }
+    let resize = ResizeRules { trims_per_pod_per_day: 2, ..ResizeRules::default() };
+    Policy { resize, ..testing::web() }
 }
 
 pub(super) fn decision(requests: Resources, limits: Resources) -> Decision {

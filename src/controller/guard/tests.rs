@@ -1,10 +1,7 @@
 use super::*;
 use crate::{
     decide::{Explain, ReplicaState, Room},
-    policy::{
-        Behavior, ContainerRules, Levers, Mode, Objective, OnRival, PolicyKey, Preference, Prices, ReplicaRange,
-        ResizeRules, Target,
-    },
+    policy::{Levers, testing},
 };
 
 fn at(seconds: i64) -> Timestamp {
@@ -12,30 +9,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn policy(levers: Levers) -> Policy {
-    Policy {
-        key: PolicyKey::default(),
-        target: Target { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "web".into() },
-        mode: Mode::Auto,
-        levers,
-        objective: Objective {
-            latency: None,
-            backlog: None,
-            utilization: 0.7,
-            utilization_given: false,
-            preference: Preference::Balanced,
-        },
-        replicas: ReplicaRange { min: Replicas(1), max: Replicas(10) },
-        containers: ContainerRules::default(),
-        signals: Vec::new(),
-        behavior: Behavior::default(),
-        resize: ResizeRules::default(),
-        schedules: Vec::new(),
-        on_signal_loss: None,
-        on_rival: OnRival::Floor,
-        takes_over_from_git: false,
-        prices: Prices::default(),
-        tuning: crate::policy::Tuning::default(),
-    }
+    Policy { levers, ..testing::web() }
 }
 
 /// What passes of a decision to go from 5 replicas to `to`, this long after the start.

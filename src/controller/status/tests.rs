@@ -1,10 +1,7 @@
 use super::*;
 use crate::{
     decide::{Alternative, ContainerSize, ContainerState, Explain, ReplicaState, Room},
-    policy::{
-        Behavior, ContainerRules, Levers, Objective, OnRival, PolicyKey, Preference, Prices, ReplicaRange, ResizeRules,
-        Target,
-    },
+    policy::{OnRival, testing},
     units::Cores,
 };
 
@@ -13,30 +10,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn policy(mode: Mode) -> Policy {
-    Policy {
-        key: PolicyKey { namespace: "shop".into(), name: "web".into() },
-        target: Target { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "web".into() },
-        mode,
-        levers: Levers::ALL,
-        objective: Objective {
-            latency: None,
-            backlog: None,
-            utilization: 0.7,
-            utilization_given: false,
-            preference: Preference::Balanced,
-        },
-        replicas: ReplicaRange { min: Replicas(1), max: Replicas(10) },
-        containers: ContainerRules::default(),
-        signals: Vec::new(),
-        behavior: Behavior::default(),
-        resize: ResizeRules::default(),
-        schedules: Vec::new(),
-        on_signal_loss: None,
-        on_rival: OnRival::Floor,
-        takes_over_from_git: false,
-        prices: Prices::default(),
-        tuning: crate::policy::Tuning::default(),
-    }
+    Policy { mode, ..testing::web() }
 }
 
 fn snapshot() -> Snapshot {

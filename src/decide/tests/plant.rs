@@ -4,10 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     decide::{ContainerState, Decision, Memory, Reading, ReplicaState, Resources, SizeGroup, Snapshot, decide},
-    policy::{
-        Behavior, ContainerRules, LatencyObjective, Levers, Mode, Objective, OnAbsent, OnRival, Policy, PolicyKey,
-        Preference, Prices, ReplicaRange, ResizeRules, Role, Signal, Source, Target, Tuning,
-    },
+    policy::{LatencyObjective, OnAbsent, Policy, ReplicaRange, Role, Signal, Source, testing},
     units::{Bytes, Cores, Replicas, Seconds},
 };
 
@@ -24,30 +21,7 @@ pub(in crate::decide) fn signal(name: &str, role: Role) -> Signal {
 
 /// Utilization 70 %, all levers, 1..40 replicas, no signals.
 pub(in crate::decide) fn policy() -> Policy {
-    Policy {
-        key: PolicyKey { namespace: "shop".to_owned(), name: "web".to_owned() },
-        target: Target { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned(), name: "web".to_owned() },
-        mode: Mode::Auto,
-        levers: Levers::ALL,
-        objective: Objective {
-            latency: None,
-            backlog: None,
-            utilization: 0.7,
-            utilization_given: false,
-            preference: Preference::Balanced,
-        },
-        replicas: ReplicaRange { min: Replicas(1), max: Replicas(40) },
-        containers: ContainerRules::default(),
-        signals: Vec::new(),
-        behavior: Behavior::default(),
-        resize: ResizeRules::default(),
-        schedules: Vec::new(),
-        on_signal_loss: None,
-        on_rival: OnRival::Floor,
-        takes_over_from_git: false,
-        prices: Prices::default(),
-        tuning: Tuning::default(),
-    }
+    Policy { replicas: ReplicaRange { min: Replicas(1), max: Replicas(40) }, ..testing::web() }
 }
 
 /// The same with a Demand signal and 99 % within 200 ms.

@@ -6,10 +6,7 @@ use super::*;
 use crate::{
     api::conditions::{self, ConditionStatus, ConditionType, NewCondition},
     decide::{ContainerSize, Explain, Reading, Reason, ReplicaState, Resources, Room, SignalState, SignalVerdict},
-    policy::{
-        Behavior, ContainerRules, LatencyObjective, Levers, Objective, OnAbsent, OnRival, Preference, Prices,
-        ReplicaRange, ResizeRules, Signal, Source, Target,
-    },
+    policy::{LatencyObjective, Objective, OnAbsent, Signal, Source, Target, testing},
     units::Replicas,
 };
 
@@ -28,29 +25,14 @@ fn signal(name: &str, role: Role) -> Signal {
 }
 
 fn policy(name: &str) -> Policy {
+    let latency = LatencyObjective { signal: "latency".into(), target: Seconds(0.25), objective: 0.99 };
+    let web = testing::web();
     Policy {
         key: key(name),
-        target: Target { api_version: "apps/v1".into(), kind: "Deployment".into(), name: name.into() },
-        mode: Mode::Auto,
-        levers: Levers::ALL,
-        objective: Objective {
-            latency: Some(LatencyObjective { signal: "latency".into(), target: Seconds(0.25), objective: 0.99 }),
-            backlog: None,
-            utilization: 0.7,
-            utilization_given: false,
-            preference: Preference::Balanced,
-        },
-        replicas: ReplicaRange { min: Replicas(1), max: Replicas(10) },
-        containers: ContainerRules::default(),
+        target: Target { name: name.into(), ..web.target.clone() },
+        objective: Objective { latency: Some(latency), ..web.objective.clone() },
         signals: vec![signal("latency", Role::Latency), signal("queue", Role::Backlog)],
-        behavior: Behavior::default(),
-        resize: ResizeRules::default(),
-        schedules: Vec::new(),
-        on_signal_loss: None,
-        on_rival: OnRival::Floor,
-        takes_over_from_git: false,
-        prices: Prices::default(),
-        tuning: crate::policy::Tuning::default(),
+        ..web
     }
 }
 
