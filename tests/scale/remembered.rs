@@ -7,6 +7,7 @@ use arbiter::{
         resizes::Kept,
     },
     decide::{Decision, Memory, Snapshot, decide},
+    observe::clock::{Clock as _, SystemClock},
     policy::{Policy, compile},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -28,7 +29,7 @@ const LEASE: &str = "arbiter";
 
 /// The objects, as the API server has them.
 pub(crate) fn checkpoints(world: &World) -> Vec<Value> {
-    let now = Timestamp::now();
+    let now = SystemClock.now();
     let weeks: Vec<Memory> = (0..PLAYED).map(|seed| week(&policy(world, 0), seed, now)).collect();
     let all = Checkpoints::Objects(Shelf::new(LEASE.to_owned(), LEASE, LEASE.to_owned()));
     for index in 0..world.policies {
