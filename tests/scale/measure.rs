@@ -80,7 +80,7 @@ impl Arbiter {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_arbiter"), "run", "--log=warn"]);
         command.args([format!("--prometheus={prometheus}"), format!("--listen=127.0.0.1:{port}")]);
-        command.args(["--page-listen=127.0.0.1:0", "--lease-namespace=arbiter"]);
+        command.args(["--page-listen=127.0.0.1:0", "--lease-namespace=arbiter", "--state-objects"]);
         command.env("KUBECONFIG", &kubeconfig).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Self { child: command.spawn().expect("setpriv"), metrics: format!("http://127.0.0.1:{port}/metrics") }
     }
@@ -133,6 +133,11 @@ pub(crate) async fn measure(size: Size, seconds: u64) -> Row {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     let first = started.elapsed().as_secs_f64();
+    let asked = world.counts.histories.load(Ordering::Relaxed);
+    assert!(
+        !size.remembers || asked == 0,
+        "{size:?}: {asked} histories were asked for: what was remembered was not read"
+    );
     // The first ticks answer what is new: a whole one passes before the watch begins.
     tokio::time::sleep(Duration::from_secs_f64(2.0 * TICK)).await;
     let before = (arbiter.cpu_seconds(), counts(&world), arbiter.series().await, Instant::now());
