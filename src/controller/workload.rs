@@ -3,7 +3,7 @@
 //! The decision in the middle is a value; what is written and shown are views of it. Everything that this policy alone
 //! remembers lives here and goes with it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -58,11 +58,16 @@ pub struct Workload {
     memory: Memory,
     recalled: Recalled,
     seen: Seen,
+    /// When its pods became known.
+    met: Option<Instant>,
     resizes: Resizes,
     refusals: BTreeMap<WriteKind, Refused>,
     custody: Custody,
     reporter: Reporter,
 }
+
+/// How long nothing is said of usage that was not asked for yet: a second until it is, and a query's timeout (8 s).
+const ANSWERED: Duration = Duration::from_secs(9);
 
 /// How long a write for which a right is missing is not tried again: the condition says it, and a stream of refusals
 /// helps nobody.
@@ -96,6 +101,8 @@ struct Look {
     rollout: Rollout,
     snapshot: Snapshot,
     taken: Instant,
+    /// Its usage has not been asked for yet.
+    unasked: bool,
 }
 
 impl Workload {
@@ -111,6 +118,7 @@ impl Workload {
             memory: Memory::new(),
             recalled: Recalled::default(),
             seen: Seen::default(),
+            met: None,
             resizes: Resizes::default(),
             refusals: BTreeMap::new(),
             custody: Custody::default(),
@@ -373,7 +381,11 @@ impl Workload {
         };
         context.cluster.write().claim_target(&uid, &self.key);
         let ready = found.pods.iter().filter(|p| p.counts()).map(|p| (p.name.clone(), p.ready())).collect();
-        wishes.usage_unknown |= context.known.set_pods(&self.key, ready);
+        if context.known.set_pods(&self.key, ready) {
+            wishes.usage_unknown = true;
+            self.met = Some(taken);
+        }
+        let unasked = self.met.is_some_and(|met| usage.at < met && met.elapsed() < ANSWERED);
         let now = context.clock.now();
         let rollout = rollout::judge(&target.rollout, &found.pods, template_hash.as_deref(), now);
         let parts = Parts {
@@ -388,7 +400,7 @@ impl Workload {
         };
         let mut snapshot = assemble(parts, &mut self.seen, now);
         self.resizes.mark(&mut snapshot);
-        Ok(Look { target, members: found, rollout, snapshot, taken })
+        Ok(Look { target, members: found, rollout, snapshot, taken, unasked })
     }
 
     fn show(
@@ -537,7 +549,10 @@ impl Workload {
             remark: remark.as_deref(),
         });
         let gate = Gate { mode: policy.mode, seen: look.taken };
-        self.reporter.report(context, object, view, gate).await;
+        // Said at once, that its usage is absent would be taken back a second later, of every policy at every start.
+        if !look.unasked || moves.replicas.is_some() || moves.sizes.is_some() {
+            self.reporter.report(context, object, view, gate).await;
+        }
         let series = PolicySeries::of(policy, &look.snapshot, decision, self.reporter.status());
         context.metrics.record(&self.key, series);
     }

@@ -57,7 +57,7 @@ pub(super) fn decision(facts: &Facts) -> Decision {
         containers: named(facts),
         boost,
         reason,
-        message: sentence::of(reason, facts),
+        message: sentence::in_one_line(sentence::of(reason, facts)),
         explain: record::of(binding::of(reason, facts), facts),
     }
 }

@@ -11,7 +11,7 @@ use crate::units::{Cores, DollarsPerHour, Replicas, Seconds};
 
 /// Largest explain record, bytes of JSON.
 pub(super) const LARGEST_RECORD: usize = 2048;
-/// Longest text in a record, characters; and as JSON, where a character may take six bytes.
+/// Longest text in a record, characters; and as JSON, where a character may take four bytes.
 const LONGEST_TEXT: usize = 160;
 const LONGEST_JSON: usize = 240;
 /// Replicas that are told of after the one that leaves next.
@@ -219,14 +219,11 @@ impl Scale<'_> {
     }
 }
 
-/// A text that is short, also as JSON.
+/// A text that is one line and short, also as JSON.
 fn cut(text: String) -> String {
+    let text = sentence::in_one_line(text);
     let mut bytes = 0;
-    let cost = |c: char| match c {
-        '"' | '\\' => 2,
-        c if c.is_control() => 6,
-        c => c.len_utf8(),
-    };
+    let cost = |c: char| if matches!(c, '"' | '\\') { 2 } else { c.len_utf8() };
     let kept = text.chars().take(LONGEST_TEXT).take_while(|c| {
         bytes += cost(*c);
         bytes <= LONGEST_JSON

@@ -11,10 +11,19 @@ use super::{
     words,
     zero::Woken,
 };
-use crate::units::Bytes;
+use crate::{policy, units::Bytes};
 
 /// The most reasons for not shrinking that are told.
 const MOST_HELD: usize = 6;
+
+/// Longest sentence, in characters: in ASCII what an Event's note takes.
+const LONGEST: usize = 1024;
+
+/// A sentence with names of a recorded snapshot in it, which no API server has looked at. Nothing is copied where all is well.
+pub(super) fn in_one_line(text: String) -> String {
+    let well = |c: char| !c.is_control() && !policy::turns(c);
+    if text.len() <= LONGEST && text.chars().all(well) { text } else { policy::in_one_line(&text, LONGEST) }
+}
 
 /// The sentence of a reason.
 pub(super) fn of(reason: Reason, facts: &Facts) -> String {

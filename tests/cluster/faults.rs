@@ -17,7 +17,9 @@ mod oracles;
 mod places;
 mod plan;
 mod plant;
+mod process;
 mod record;
+mod rest;
 mod server;
 mod sites;
 mod stream;
@@ -32,10 +34,11 @@ use tokio::{
 };
 
 use self::{
-    block::{Block, CLAIM_AND_WRITE, Course, Outcome, World},
+    block::{Block, Course, Outcome, World},
     depose::{Fall, Pair, Way, failovers, reigns},
     plan::mix,
     plant::Loads,
+    process::CLAIM_AND_WRITE,
     record::Record,
     tally::{Tally, halfway},
 };

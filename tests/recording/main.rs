@@ -9,11 +9,16 @@ use std::{
     fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
+
+use ports::free_port;
+
+#[path = "../common/ports.rs"]
+mod ports;
 
 /// Beginning of the history: a Monday.
 const BEGINNING: i64 = 1_770_000_000 - 1_770_000_000 % 86_400;
@@ -312,10 +317,6 @@ fn programs() -> PathBuf {
     let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/build");
     let output = Command::new(build).arg("prometheus").output().expect("tests/cluster/build runs");
     PathBuf::from(succeeded(&output).lines().last().expect("it prints the folder").trim())
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 fn record(url: &str, out: &Path, here: &Path) -> Output {

@@ -9,6 +9,8 @@ mod api;
 mod measure;
 mod objects;
 mod page;
+#[path = "../common/ports.rs"]
+mod ports;
 mod prometheus;
 mod remembered;
 mod world;

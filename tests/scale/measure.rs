@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::TcpListener,
     process::{Child, Command, Stdio},
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -12,7 +11,7 @@ use std::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{api, prometheus, remembered, world::World};
+use super::{api, ports::free_port, prometheus, remembered, world::World};
 
 /// Time between two ticks: the default.
 const TICK: f64 = 15.0;
@@ -75,7 +74,7 @@ impl Arbiter {
             "users": [{"name": "arbiter", "user": {"token": "played"}}],
             "contexts": [{"name": "played", "context": {"cluster": "played", "user": "arbiter", "namespace": "arbiter"}}]});
         fs::write(&kubeconfig, config.to_string()).expect("a kubeconfig");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        let port = free_port();
         let log = fs::File::create(folder.join("arbiter.log")).expect("a log");
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_arbiter"), "run", "--log=warn"]);

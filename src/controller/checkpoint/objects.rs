@@ -93,6 +93,8 @@ struct Inner {
     first: Instant,
     /// Objects of ours that hold nothing any more.
     surplus: BTreeSet<String>,
+    /// Parts that are not yet written to where they belong since the number of objects changed: until then those stay.
+    moving: BTreeSet<String>,
 }
 
 /// One object to be written.
@@ -119,6 +121,7 @@ impl Shelf {
             next: BTreeMap::new(),
             first: Instant::now() + FIRST,
             surplus: BTreeSet::new(),
+            moving: BTreeSet::new(),
         };
         Self { namespace, prefix: format!("{lease}-memory-"), base, inner: Box::new(Mutex::new(inner)) }
     }
@@ -232,7 +235,7 @@ impl Shelf {
             indices.into_iter().filter(|i| end || waits(i).is_none_or(|at| at <= now)).collect();
         indices.sort_by_key(waits);
         indices.truncate(if end { usize::MAX } else { AT_ONCE });
-        let surplus = inner.surplus.iter().filter(|_| inner.changed.is_empty()).take(AT_ONCE);
+        let surplus = inner.surplus.iter().filter(|_| inner.moving.is_empty()).take(AT_ONCE);
         let gone = surplus.map(|name| Parcel { name: name.clone(), data: None, index: 0, changed: BTreeSet::new() });
         let written = indices.into_iter().map(|index| {
             let held = inner.parts.iter().filter(|(part, _)| of(part) == index);
@@ -254,6 +257,7 @@ impl Shelf {
         inner.next.insert(parcel.index, now + if written { EVERY } else { AGAIN });
         if written {
             inner.changed.retain(|part| !parcel.changed.contains(part));
+            inner.moving.retain(|part| !parcel.changed.contains(part));
         }
     }
 }
@@ -263,6 +267,7 @@ impl Inner {
     fn shed(&mut self, now: Instant) {
         if let Some(met) = self.met.take_if(|_| now >= self.until) {
             self.parts.retain(|part, _| met.contains(part));
+            self.moving.retain(|part| met.contains(part));
         }
     }
 
@@ -274,6 +279,7 @@ impl Inner {
         let count = if wanted > self.count || 4 * wanted <= self.count { wanted } else { return };
         self.surplus = (count..self.count).map(|index| format!("{prefix}{index}")).collect();
         self.count = count;
+        self.moving = self.parts.keys().cloned().collect();
         self.changed.extend(self.parts.keys().cloned());
         self.next.clear();
     }
@@ -423,14 +429,17 @@ mod tests {
         }
         assert!((0..600).all(|n| next.get(&key(n)).unwrap().unwrap().1 == noise(n, 4000)));
         // Most policies go.
+        (0..3).for_each(|n| next.meet(&key(n)));
         (3..600).for_each(|n| next.forget(&key(n)));
         let last = next.due(now, true);
         assert_eq!(last.len(), 1);
         next.note(&last[0], true, now);
+        // That something changes all the time keeps nothing.
         let mut deleted = 0;
         while let Some(parcel) = next.due(now, false).first() {
             assert_eq!(parcel.data, None);
             next.note(parcel, true, now);
+            next.put(&key(deleted % 3), b"{}").unwrap();
             deleted += 1;
         }
         assert_eq!(deleted, 15);

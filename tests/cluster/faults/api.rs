@@ -49,6 +49,15 @@ const NEVER_STALE: [&str; 2] = ["scalingpolicies", "podsizes"];
 /// Where a process is killed: the site, and whether it still gets the answer.
 pub(super) type Kill = (Site, bool);
 
+/// How a process is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// At once.
+    Killed,
+    /// It is told to end, and killed at one of its last writes if such a kill is in the plan.
+    Told,
+}
+
 /// What the proxy saw, beside faults.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
@@ -85,7 +94,7 @@ struct Shared {
     agent: String,
     places: Arc<Places>,
     state: Mutex<State>,
-    kills: mpsc::UnboundedSender<()>,
+    ends: mpsc::UnboundedSender<End>,
     /// Whether no request about the lease gets through.
     cut_off: AtomicBool,
 }
@@ -102,13 +111,13 @@ struct Call {
 
 impl Api {
     /// Starts one in front of the API server of a kubeconfig. `agent` is the name that the audit log gets. Whoever reads
-    /// `kills` kills the process.
+    /// `ends` ends the process.
     pub(super) async fn start(
         kubeconfig: &Path,
         agent: &str,
         places: Arc<Places>,
         armed: BTreeSet<Kill>,
-        kills: mpsc::UnboundedSender<()>,
+        ends: mpsc::UnboundedSender<End>,
     ) -> Self {
         let file = Kubeconfig::read_from(kubeconfig).expect("the kubeconfig");
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
@@ -116,8 +125,7 @@ impl Api {
         config.default_retry = false;
         let upstream = Client::try_from(config).expect("a client");
         let state = Mutex::new(State { armed, ..State::default() });
-        let shared =
-            Shared { upstream, agent: agent.to_owned(), places, state, kills, cut_off: AtomicBool::new(false) };
+        let shared = Shared { upstream, agent: agent.to_owned(), places, state, ends, cut_off: AtomicBool::new(false) };
         let shared = Arc::new(shared);
         let handle = Arc::clone(&shared);
         let server = Server::start(move |request| Arc::clone(&handle).handle(request)).await;
@@ -153,6 +161,16 @@ impl Api {
         let mut state = self.shared.lock();
         state.known.goes_back(namespace, most);
         state.given_back.insert(namespace.to_owned());
+    }
+
+    /// Adds kills.
+    pub(super) fn arm(&self, kills: &BTreeSet<Kill>) {
+        self.shared.lock().armed.extend(kills);
+    }
+
+    /// Those of some kills that are still to come.
+    pub(super) fn still_armed(&self, kills: &BTreeSet<Kill>) -> BTreeSet<Kill> {
+        &self.shared.lock().armed & kills
     }
 
     /// Ends what is left of the kills but for these.
@@ -243,16 +261,16 @@ impl Shared {
             return Ok(whole(head, body));
         }
         self.lock().seen.kills.push(kill);
-        let kills = self.kills.clone();
+        let ends = self.ends.clone();
         let (_, answered) = kill;
         if answered {
             tokio::spawn(async move {
                 sleep(READ).await;
-                kills.send(()).unwrap_or_default();
+                ends.send(End::Killed).unwrap_or_default();
             });
             return Ok(whole(head, body));
         }
-        kills.send(()).unwrap_or_default();
+        ends.send(End::Killed).unwrap_or_default();
         sleep(DEATH).await;
         Err(Broken)
     }

@@ -27,16 +27,13 @@ use super::{
     places::{Done, Places, SHARED},
     plan::mix,
     plant::Loads,
+    process::Process,
     record::{PREFIX, Record},
+    rest,
     sites::Site,
 };
-use crate::support::{Arbiter, Cluster, Profile};
+use crate::support::Cluster;
 
-/// Times of the lease: a little shorter than the defaults, since a history is a minute and one process of a block has to
-/// wait for the lease.
-const LEASE: [&str; 3] = ["--lease-duration=12s", "--lease-renew-deadline=8s", "--lease-retry=2s"];
-/// The renew deadline of that, and the longest that a write is on its way (3 s), and what the log's clock may be off.
-pub(super) const CLAIM_AND_WRITE: Duration = Duration::from_millis(11_500);
 /// Kills of one process: with so many, four blocks have every site in their plans, before and after its answer.
 pub(super) const KILLS: usize = 12;
 /// Writes that few histories have: every block has them in its plan, before the answer and after it in turn.
@@ -45,11 +42,9 @@ const RARE: [Site; 3] = [Site::Evict, Site::TableUpdate, Site::TableDelete];
 /// pace at which a status that has changed often is written.
 const CONVERGED: Duration = Duration::from_secs(200);
 /// Undisturbed, a history must stay as it is for so long to count as a reference.
-const SETTLED: Duration = Duration::from_secs(10);
+pub(super) const SETTLED: Duration = Duration::from_secs(10);
 /// Histories that are made at the same time: a namespace costs the control plane a second of a core.
 const MADE_AT_ONCE: usize = 4;
-/// From a process' end to its successor.
-const RESTART: Duration = Duration::from_millis(300);
 
 /// What all blocks share.
 #[derive(Clone)]
@@ -74,7 +69,7 @@ pub(super) struct Block {
     /// Seed of the run that it is a block of.
     pub(super) run: u64,
     seed: u64,
-    histories: Vec<History>,
+    pub(super) histories: Vec<History>,
     armed: BTreeSet<Kill>,
 }
 
@@ -122,6 +117,22 @@ impl Block {
         Self { index: None, run: 0, seed: first, histories, armed: BTreeSet::new() }
     }
 
+    /// Whether what is remembered is in objects of the cluster; in the others it is in a directory.
+    pub(super) fn objects(&self) -> bool {
+        self.index.is_some_and(|index| index.is_multiple_of(2))
+    }
+
+    /// Where each of its histories is.
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.histories.iter().map(|history| history.namespace.as_str())
+    }
+
+    /// The kills that come once faults are over and all has come to what it should.
+    pub(super) fn armed_at_rest(&self) -> BTreeSet<Kill> {
+        let answered = self.index.is_some_and(|index| index.is_multiple_of(4));
+        if self.objects() { Site::AT_REST.map(|site| (site, answered)).into() } else { BTreeSet::new() }
+    }
+
     /// Its name.
     pub(super) fn name(&self) -> String {
         let index = self.index.map_or_else(|| format!("still-{}", self.seed), |index| index.to_string());
@@ -153,15 +164,20 @@ impl Block {
         self.set_up(&world).await;
         let seeds = self.histories.iter().map(|history| (history.namespace.clone(), history.seed));
         let places = Arc::new(Places::new(seeds, self.seed, self.index.is_some()));
-        let (sender, kills) = mpsc::unbounded_channel();
-        let api = Api::start(&world.kubeconfig, &self.agent(), Arc::clone(&places), self.armed.clone(), sender).await;
+        let (sender, ends) = mpsc::unbounded_channel();
+        let (armed, agent) = (self.armed.clone(), self.agent());
+        let api = Api::start(&world.kubeconfig, &agent, Arc::clone(&places), armed, sender.clone()).await;
         let api = Arc::new(api);
         let metrics = Metrics::start(&world.prometheus, Arc::clone(&places)).await;
         let stop = CancellationToken::new();
         let process = Process::new(&self, &world, &api, &metrics);
-        let running = tokio::spawn(process.run(kills, stop.clone()));
+        let running = tokio::spawn(process.run(ends, stop.clone()));
         let scene = Scene { world: world.clone(), places: Arc::clone(&places), api: Arc::clone(&api) };
+        let references = course.references();
         let (steps, converged, mut wrong) = self.act(&scene, course, turn).await;
+        if let Some(references) = references.filter(|_| self.objects() && wrong.is_empty()) {
+            wrong.extend(rest::rest(&self, &scene, references, &sender).await);
+        }
         stop.cancel();
         let starts = running.await.expect("the process' keeper");
         let mut faults = places.done(SHARED);
@@ -248,7 +264,7 @@ impl Block {
 
 /// The kill of a number: all are there before one comes again, and neighbours have nothing to do with each other.
 fn kill(nth: usize) -> Kill {
-    let all = Site::ALL.len() * 2;
+    let all = (Site::ALL.len() - Site::AT_REST.len()) * 2;
     let which = (nth * 17) % all;
     (Site::ALL[which / 2], which.is_multiple_of(2))
 }
@@ -261,6 +277,15 @@ pub(super) enum Course {
     Follows(References),
 }
 
+impl Course {
+    fn references(&self) -> Option<References> {
+        match self {
+            Self::Sets(_) => None,
+            Self::Follows(references) => Some(references.clone()),
+        }
+    }
+}
+
 /// A history's faults, as text.
 fn story(history: &History, done: &[Done]) -> String {
     let faults = done.iter().map(|done| {
@@ -270,11 +295,12 @@ fn story(history: &History, done: &[Done]) -> String {
     format!("  {:?} {} (seed {:#x}):\n{}", history.variant, history.namespace, history.seed, faults.collect::<String>())
 }
 
+/// What a block acts on.
 #[derive(Clone)]
-struct Scene {
-    world: World,
+pub(super) struct Scene {
+    pub(super) world: World,
     places: Arc<Places>,
-    api: Arc<Api>,
+    pub(super) api: Arc<Api>,
 }
 
 impl Scene {
@@ -335,7 +361,7 @@ impl Scene {
     }
 
     /// How long after the last fault a history is what an undisturbed one comes to.
-    async fn converges(
+    pub(super) async fn converges(
         &self,
         history: &History,
         mut references: References,
@@ -358,82 +384,10 @@ impl Scene {
     }
 }
 
-/// The process of a block, one after the other.
-struct Process {
-    kubeconfig: PathBuf,
-    args: Vec<String>,
-    log: PathBuf,
-}
-
-impl Process {
-    fn new(block: &Block, world: &World, api: &Api, metrics: &Metrics) -> Self {
-        let name = block.name();
-        let kubeconfig = world.cluster.dir().join(format!("{name}.kubeconfig"));
-        std::fs::write(&kubeconfig, api.kubeconfig()).expect("writing a kubeconfig");
-        let state = world.cluster.dir().join(format!("{name}.state"));
-        let mut args = common(&name, &metrics.url());
-        args.extend(block.histories.iter().map(|history| format!("--namespace={}", history.namespace)));
-        args.extend(LEASE.map(str::to_owned));
-        args.push(format!("--state-dir={}", state.display()));
-        args.push("--tick=5s".to_owned());
-        args.push("--signal-interval=5s".to_owned());
-        Self { kubeconfig, args, log: world.cluster.dir().join(format!("{name}.log")) }
-    }
-
-    /// The second one is called otherwise and has to wait for the lease, as after a node's death; the ones after that are
-    /// called as it is, as after a container's.
-    fn start(&self, nth: u32) -> Arbiter {
-        let mut args = self.args.clone();
-        args.push(format!("--identity=arbiter-{}", nth.min(1)));
-        Arbiter::start(&self.kubeconfig, &args, &self.log)
-    }
-
-    /// Keeps one running until it is told to stop; answers with how many there were.
-    async fn run(self, mut kills: mpsc::UnboundedReceiver<()>, stop: CancellationToken) -> u32 {
-        for nth in 0.. {
-            let mut arbiter = self.start(nth);
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => {
-                        arbiter.signal("TERM");
-                        for _ in 0..50 {
-                            if kills.try_recv().is_ok() || arbiter.ended() {
-                                break;
-                            }
-                            sleep(Duration::from_millis(100)).await;
-                        }
-                        arbiter.kill();
-                        return nth + 1;
-                    }
-                    Some(()) = kills.recv() => {
-                        arbiter.kill();
-                        break;
-                    }
-                    () = sleep(Duration::from_millis(500)) => if arbiter.ended() {
-                        break;
-                    }
-                }
-            }
-            sleep(RESTART).await;
-        }
-        0
-    }
-}
-
-/// Arguments that every process of these tests has.
-pub(super) fn common(lease: &str, prometheus: &str) -> Vec<String> {
-    vec![
-        format!("--lease-namespace={}", Profile::Auto.namespace()),
-        format!("--lease-name={lease}"),
-        format!("--prometheus={prometheus}"),
-        "--usage-window=20s".to_owned(),
-        "--log=info,arbiter=debug".to_owned(),
-    ]
-}
-
 #[test]
 fn four_blocks_kill_every_site_before_and_after_its_answer() {
-    let all: BTreeSet<Kill> = (0..4).flat_map(|index| Block::new(1, index, 7).armed).collect();
+    let all = (0..4).map(|index| Block::new(1, index, 7)).flat_map(|block| &block.armed | &block.armed_at_rest());
+    let all: BTreeSet<Kill> = all.collect();
     assert_eq!(all.len(), Site::ALL.len() * 2);
 }
 

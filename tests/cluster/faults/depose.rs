@@ -10,11 +10,12 @@ use kube::Api as KubeApi;
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 
 use super::{
-    api::Api,
-    block::{World, common},
+    api::{Api, End},
+    block::World,
     history::{Hands, Variant},
     places::Places,
     plan::mix,
+    process::common,
     record::PREFIX,
 };
 use crate::support::{Arbiter, AuditEvent, Profile, await_some};
@@ -47,7 +48,7 @@ struct Instance {
     log: PathBuf,
     process: Arbiter,
     /// Nobody is killed at a write here.
-    _kills: mpsc::UnboundedReceiver<()>,
+    _ends: mpsc::UnboundedReceiver<End>,
 }
 
 impl Instance {
@@ -58,7 +59,7 @@ impl Instance {
     async fn start(world: &World, namespace: &str, which: &str, times: &[&str]) -> Self {
         let agent = format!("{namespace}/{which}");
         let places = Arc::new(Places::new(std::iter::empty(), 0, false));
-        let (sender, kills) = mpsc::unbounded_channel();
+        let (sender, ends) = mpsc::unbounded_channel();
         let api = Api::start(&world.kubeconfig, &agent, places, BTreeSet::new(), sender).await;
         let kubeconfig = world.cluster.dir().join(format!("{namespace}-{which}.kubeconfig"));
         std::fs::write(&kubeconfig, api.kubeconfig()).expect("writing a kubeconfig");
@@ -67,10 +68,10 @@ impl Instance {
         args.extend(times.iter().map(|time| (*time).to_owned()));
         args.push(format!("--namespace={namespace}"));
         args.push(format!("--identity={identity}"));
-        args.push("--tick=1s".to_owned());
+        args.extend(["--tick=1s", "--state-objects"].map(str::to_owned));
         let log = world.cluster.dir().join(format!("{namespace}-{which}.log"));
         let process = Self::run(&kubeconfig, &args, &log);
-        Self { api, agent, identity, kubeconfig, args, log, process, _kills: kills }
+        Self { api, agent, identity, kubeconfig, args, log, process, _ends: ends }
     }
 }
 

@@ -53,11 +53,15 @@ pub(super) enum Site {
     TableUpdate,
     /// The same: taken away with its last row.
     TableDelete,
+    /// What is remembered of many policies.
+    MemoryWrite,
+    /// An object of that which holds nothing any more.
+    MemoryDelete,
 }
 
 impl Site {
     /// All of them.
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::LeaseCreate,
         Self::LeaseTake,
         Self::LeaseRenew,
@@ -77,7 +81,12 @@ impl Site {
         Self::TableCreate,
         Self::TableUpdate,
         Self::TableDelete,
+        Self::MemoryWrite,
+        Self::MemoryDelete,
     ];
+
+    /// Those that are not reached while faults are on: what is remembered is written a minute after a start, or at its end.
+    pub(super) const AT_REST: [Self; 2] = [Self::MemoryWrite, Self::MemoryDelete];
 
     /// The kind of write that the fence counts it as; none: the lease itself, which the fence rests on.
     const fn kind(self) -> Option<WriteKind> {
@@ -96,6 +105,7 @@ impl Site {
             Self::Status => Some(WriteKind::Status),
             Self::Event => Some(WriteKind::Event),
             Self::TableCreate | Self::TableUpdate | Self::TableDelete => Some(WriteKind::PodSizes),
+            Self::MemoryWrite | Self::MemoryDelete => Some(WriteKind::Memory),
         }
     }
 
@@ -116,6 +126,8 @@ impl Site {
             Self::TableCreate => ("create", "podsizes"),
             Self::TableUpdate => ("update", "podsizes"),
             Self::TableDelete => ("delete", "podsizes"),
+            Self::MemoryWrite => ("patch", "configmaps"),
+            Self::MemoryDelete => ("delete", "configmaps"),
         }
     }
 }
@@ -202,6 +214,8 @@ pub(super) fn classify(method: &str, route: &Route, body: &Value, known: &Known)
         ("POST", "podsizes", "") => Some(Site::TableCreate),
         ("PUT", "podsizes", "") => Some(Site::TableUpdate),
         ("DELETE", "podsizes", "") => Some(Site::TableDelete),
+        ("PATCH", "configmaps", "") => Some(Site::MemoryWrite),
+        ("DELETE", "configmaps", "") => Some(Site::MemoryDelete),
         _ => None,
     }
 }

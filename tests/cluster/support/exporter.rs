@@ -6,6 +6,8 @@ use arbiter::observe::clock::{Clock as _, SystemClock};
 use axum::{Router, routing::get};
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 
+use super::ports::free_port;
+
 /// Text of the exposition, from the seconds since the start and the time in milliseconds.
 type Render = Arc<dyn Fn(f64, i64) -> String + Send + Sync>;
 
@@ -20,7 +22,7 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Serves on a free port.
     pub(crate) async fn start(render: impl Fn(f64, i64) -> String + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = TcpListener::bind(("127.0.0.1", free_port())).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let mut exporter = Self { address, render: Arc::new(render), start: Instant::now(), server: None };
         exporter.serve(listener);

@@ -106,7 +106,7 @@ pub(crate) async fn kubeconfig_of(cluster: &Cluster, namespace: &str, account: &
     }
     let file = cluster.dir().join(format!("{namespace}-{account}.kubeconfig"));
     // Written whole, then named: another test may read the name at this moment.
-    let scratch = cluster.dir().join(format!(".{namespace}-{account}-{}.kubeconfig", super::process::free_port()));
+    let scratch = cluster.dir().join(format!(".{namespace}-{account}-{}.kubeconfig", super::ports::free_port()));
     std::fs::write(&scratch, config.to_string()).expect("writing a kubeconfig");
     std::fs::rename(&scratch, &file).expect("naming a kubeconfig");
     file

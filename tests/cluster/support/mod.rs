@@ -11,6 +11,8 @@ mod install;
 mod lab;
 mod neighbours;
 mod peers;
+#[path = "../../common/ports.rs"]
+mod ports;
 mod process;
 mod prometheus;
 mod queue;

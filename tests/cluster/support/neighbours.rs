@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::{
     cluster::{root, run},
-    process::{Process, free_port},
+    ports::free_port,
+    process::Process,
     scene::Scene,
 };
 

@@ -2,7 +2,6 @@
 
 use std::{
     fs::File,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -11,12 +10,7 @@ use std::{
 use arbiter::decide::Snapshot;
 use tokio::time::Instant;
 
-use super::{cluster::run, wait::await_some};
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
-}
+use super::{cluster::run, ports::free_port, wait::await_some};
 
 /// A child process, killed when dropped.
 #[derive(Debug)]

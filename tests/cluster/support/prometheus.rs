@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::{
     cluster::{Cluster, run},
-    process::{Process, free_port, get},
+    ports::free_port,
+    process::{Process, get},
     wait::await_some,
 };
 
