@@ -54,13 +54,15 @@ impl WriteKind {
     }
 
     /// Share of the tokens of all writes that it leaves to others: words are later than deeds, and Events last, since the
-    /// status says the same and stays; what is remembered can be written a minute later.
+    /// status says the same and stays. What is remembered is a few writes a minute, and would never be written if it had
+    /// to wait for ten thousand policies to have nothing to say.
     #[must_use]
     pub const fn leaves(self) -> f64 {
         match self {
             Self::Scale | Self::Resize | Self::Evict | Self::Takeover | Self::PodSizes => 0.0,
+            Self::Memory => 0.25,
             Self::Status => 0.5,
-            Self::Event | Self::Memory => 0.75,
+            Self::Event => 0.75,
         }
     }
 

@@ -60,9 +60,13 @@ async fn answer(
             found.map_or_else(missing, ok)
         }
         (_, ["leases", name]) => lease(&world, Some(name), sent()),
+        ("PATCH", [kind, _name]) if *kind == CHECKPOINTS => {
+            world.counts.memories.fetch_add(1, Ordering::Relaxed);
+            ok(sent())
+        }
         (_, [_kind, name, rest @ ..]) => object(&world, method.as_str(), (name, rest), &sent()),
         ("POST", _) => {
-            world.counts.others.fetch_add(1, Ordering::Relaxed);
+            world.counts.events.fetch_add(1, Ordering::Relaxed);
             (StatusCode::CREATED, axum::Json(sent())).into_response()
         }
         _ => missing(),
@@ -181,7 +185,6 @@ fn lease(world: &World, name: Option<&str>, mut lease: Value) -> Response {
 fn object(world: &World, method: &str, (name, rest): (&str, &[&str]), sent: &Value) -> Response {
     let counts = &world.counts;
     let Some((index, number)) = objects::index_of(name).filter(|(index, _)| *index < world.policies) else {
-        counts.others.fetch_add(1, Ordering::Relaxed);
         return ok(sent.clone());
     };
     match (method, rest) {
@@ -210,9 +213,6 @@ fn object(world: &World, method: &str, (name, rest): (&str, &[&str]), sent: &Val
             world.set_status(index, &sent["status"]);
             ok(objects::policy(index, &world.workload(index)))
         }
-        _ => {
-            counts.others.fetch_add(1, Ordering::Relaxed);
-            ok(sent.clone())
-        }
+        _ => ok(sent.clone()),
     }
 }

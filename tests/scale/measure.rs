@@ -11,7 +11,12 @@ use std::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{api, ports::free_port, prometheus, remembered, world::World};
+use super::{
+    api,
+    ports::free_port,
+    prometheus, remembered,
+    world::{Counts, World},
+};
 
 /// Time between two ticks: the default.
 const TICK: f64 = 15.0;
@@ -19,6 +24,8 @@ const TICK: f64 = 15.0;
 const STIRRED: f64 = 1.0;
 /// How long the first decisions may take.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// By then something of what is remembered has been written: a minute after the start, and a tick.
+const WRITTEN: f64 = 90.0;
 /// Clock ticks of the kernel in a second, in `/proc/PID/stat`.
 const CLOCK: f64 = 100.0;
 
@@ -47,8 +54,8 @@ pub(crate) struct Row {
     /// Queries of Prometheus and reads of the API server in a tick.
     pub(crate) queries: f64,
     pub(crate) reads: f64,
-    /// Writes per second: counts, sizes, statuses, others.
-    pub(crate) writes: [f64; 4],
+    /// Writes per second: counts, sizes, statuses, Events, what is remembered.
+    pub(crate) writes: [f64; 5],
     /// Seconds from the start until every policy was decided once.
     pub(crate) first: f64,
 }
@@ -146,6 +153,8 @@ pub(crate) async fn measure(size: Size, seconds: u64) -> Row {
     let per_tick = |at: usize| (after[at] - before.1[at]) / (took / TICK);
     let per_second = |at: usize| (after[at] - before.1[at]) / took;
     stirring.abort();
+    let kept = after[6] - before.1[6];
+    assert!(took < WRITTEN || kept > 0.0, "{size:?}: nothing of what is remembered was written within {took:.0} s");
     Row {
         size,
         pods: world.pods(),
@@ -155,7 +164,7 @@ pub(crate) async fn measure(size: Size, seconds: u64) -> Row {
         tick: (quantile(&before.2, &series, 0.5), quantile(&before.2, &series, 0.99)),
         queries: per_tick(0),
         reads: per_tick(1),
-        writes: [2, 3, 4, 5].map(per_second),
+        writes: [2, 3, 4, 5, 6].map(per_second),
         first,
     }
 }
@@ -170,10 +179,10 @@ async fn stir(world: Arc<World>) {
     }
 }
 
-fn counts(world: &World) -> [f64; 6] {
+fn counts(world: &World) -> [f64; 7] {
     let counts = &world.counts;
-    [&counts.queries, &counts.reads, &counts.scales, &counts.resizes, &counts.statuses, &counts.others]
-        .map(|count| count.load(Ordering::Relaxed) as f64)
+    let Counts { queries, reads, scales, resizes, statuses, events, memories, .. } = counts;
+    [queries, reads, scales, resizes, statuses, events, memories].map(|count| count.load(Ordering::Relaxed) as f64)
 }
 
 /// A quantile of the ticks between two looks, from the histogram's buckets, as Prometheus reckons it.

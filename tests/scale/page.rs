@@ -25,14 +25,14 @@ pub(crate) fn write(rows: &[Row], folder: Option<&Path>) {
 fn table(rows: &[Row]) -> String {
     let mut out = String::from(
         "| policies | pods | remembered | cores | MiB (at most) | tick, s: p50, p99 | queries a tick | reads a tick | writes a second: \
-         counts, sizes, statuses, others | all decided after, s |\n|---|---|---|---|---|---|---|---|---|---|\n",
+         counts, sizes, statuses, Events, memory | all decided after, s |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
-        let [scales, resizes, statuses, others] = row.writes;
+        let [scales, resizes, statuses, events, memories] = row.writes;
         writeln!(
             out,
             "| {} | {} | {} | {:.3} | {:.0} ({:.0}) | {:.2}, {:.2} | {:.1} | {:.0} | {scales:.2}, {resizes:.2}, {statuses:.2}, \
-             {others:.2} | {:.1} |",
+             {events:.2}, {memories:.3} | {:.1} |",
             row.size.policies,
             row.pods,
             if row.size.remembers { "a week" } else { "nothing" },

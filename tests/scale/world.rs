@@ -45,7 +45,8 @@ pub(crate) struct Counts {
     pub(crate) scales: AtomicU64,
     pub(crate) resizes: AtomicU64,
     pub(crate) statuses: AtomicU64,
-    pub(crate) others: AtomicU64,
+    pub(crate) events: AtomicU64,
+    pub(crate) memories: AtomicU64,
 }
 
 /// A change, for the watches of its kind.
