@@ -18,7 +18,7 @@ use super::{
     policies::TargetKey,
 };
 use crate::{
-    actuate::{Blast, Gate, WriteError, WriteKind, Writer},
+    actuate::{Blast, Gate, Refusal, WriteError, WriteKind, Writer},
     decide::{Reading, SignalState},
     observe::{
         clock::Clock,
@@ -317,11 +317,12 @@ impl Context {
         self.hub.sync(self.known.policies().iter().map(AsRef::as_ref));
     }
 
-    /// Writes down what is due of what is remembered, while this instance leads; at the end, all that has changed.
-    pub async fn keep_memory(&self, end: bool) {
-        let Checkpoints::Objects(shelf) = &self.checkpoints else { return };
+    /// Writes down what is due of what is remembered, while this instance leads; at the end, all that has changed. Answers
+    /// whether there was no room for something among all writes: after a tick that moved much there often is none.
+    pub async fn keep_memory(&self, end: bool) -> bool {
+        let Checkpoints::Objects(shelf) = &self.checkpoints else { return false };
         if !self.writer.leads() {
-            return;
+            return false;
         }
         for parcel in shelf.due(Instant::now(), end) {
             let gate = Gate { mode: Mode::Auto, seen: Instant::now() };
@@ -329,11 +330,15 @@ impl Context {
             let written = self.writer.memory(object, shelf.labels(), parcel.data.clone(), gate).await;
             let result = written.as_ref().err().map_or("ok", WriteError::category);
             self.metrics.count_write(WriteKind::Memory.label(), result);
+            if let Err(WriteError::Dropped { refusal: Refusal::Rate, .. }) = written {
+                return true;
+            }
             shelf.note(&parcel, written.is_ok(), Instant::now());
             if let Err(error) = written {
                 tracing::warn!(category = error.category(), "What is remembered is not written down: {error}.");
             }
         }
+        false
     }
 
     /// Reads signals again and again and sends on whom to wake.

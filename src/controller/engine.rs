@@ -95,7 +95,9 @@ pub struct Engine {
     orphans: Orphans,
     tables: TableSlot,
     writing: JoinSet<Tables>,
-    keeping: JoinSet<()>,
+    keeping: JoinSet<bool>,
+    /// Something of what is remembered waits for room among all writes.
+    unkept: bool,
     room: Arc<Semaphore>,
     pass: Option<Pass>,
     led: bool,
@@ -135,6 +137,7 @@ impl Engine {
             tables: TableSlot::Idle(Tables::default()),
             writing: JoinSet::new(),
             keeping: JoinSet::new(),
+            unkept: false,
             room: Arc::new(Semaphore::new(CONCURRENCY)),
             pass: None,
             led: false,
@@ -170,8 +173,8 @@ impl Engine {
                     Ok(tables) => self.tables_written(tables),
                     Err(gone) => if let Ok(panic) = gone.try_into_panic() { std::panic::resume_unwind(panic) },
                 },
-                Some(_) = self.keeping.join_next() => {}
-                _ = again.tick(), if !self.untold.is_empty() => self.tell_again(),
+                Some(unkept) = self.keeping.join_next() => self.unkept = matches!(unkept, Ok(true)),
+                _ = again.tick(), if self.unkept || !self.untold.is_empty() => self.tell_again(),
                 _ = ticks.tick() => self.full_tick(),
             }
         }
@@ -348,8 +351,11 @@ impl Engine {
         true
     }
 
-    /// Tries again some of the reports that there was no room for.
+    /// Tries again what is remembered and some of the reports that there was no room for.
     fn tell_again(&mut self) {
+        if self.unkept {
+            self.keep_memory();
+        }
         for key in self.untold.iter().take(TOLD_AGAIN).cloned().collect::<Vec<_>>() {
             // One that is being decided comes back with what it has to say then.
             self.untold.remove(&key);
@@ -415,6 +421,10 @@ impl Engine {
             tick_ms: Some(took.as_secs_f64() * 1000.0),
             last_tick: Some(self.context.clock.now()),
         });
+        self.keep_memory();
+    }
+
+    fn keep_memory(&mut self) {
         if self.keeping.is_empty() {
             let context = Arc::clone(&self.context);
             self.keeping.spawn(async move { context.keep_memory(false).await });

@@ -150,7 +150,7 @@ pub async fn run(config: Config) -> Result<(), ControllerError> {
     Engine::new(Arc::clone(&context), health, watches.scopes.clone()).run(config.tick, feeds, stop).await;
 
     follower.abort();
-    if tokio::time::timeout(shutdown::KEEP, context.keep_memory(true)).await.is_err() {
+    if tokio::time::timeout(shutdown::KEEP, context.keep_memory(true)).await != Ok(false) {
         tracing::warn!("Not all that is remembered was written down in time.");
     }
     // Only now, when nothing writes any more, is the lease given back.

@@ -128,13 +128,13 @@ pub(crate) async fn measure(size: Size, seconds: u64) -> Row {
     let folder = tempfile::tempdir().expect("a directory");
     let started = Instant::now();
     let arbiter = Arbiter::start(folder.path(), &api, &prometheus);
+    let log = || fs::read_to_string(folder.path().join("arbiter.log")).unwrap_or_default();
     let decided = "arbiter_decision_duration_seconds_count";
     loop {
         let all = arbiter.series().await.get(decided).is_some_and(|n| *n >= size.policies as f64);
         if all {
             break;
         }
-        let log = || fs::read_to_string(folder.path().join("arbiter.log")).unwrap_or_default();
         assert!(started.elapsed() < PATIENCE, "{size:?}: not all decided within {PATIENCE:?}: {}", log());
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -154,7 +154,11 @@ pub(crate) async fn measure(size: Size, seconds: u64) -> Row {
     let per_second = |at: usize| (after[at] - before.1[at]) / took;
     stirring.abort();
     let kept = after[6] - before.1[6];
-    assert!(took < WRITTEN || kept > 0.0, "{size:?}: nothing of what is remembered was written within {took:.0} s");
+    assert!(
+        took < WRITTEN || kept > 0.0,
+        "{size:?}: nothing of what is remembered was written within {took:.0} s: {}",
+        log()
+    );
     Row {
         size,
         pods: world.pods(),
