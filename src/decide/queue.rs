@@ -199,7 +199,7 @@ impl Work {
         if sample.ready >= f64::from(sample.spec) {
             self.stalled = Some((waiting, sample.t));
         }
-        Some(count((pods * STALLED_STEP).ceil()).max(count(pods) + 1))
+        Some(count((pods * STALLED_STEP).ceil()).max(count(pods).saturating_add(1)))
     }
 
     /// Whether a queue that nobody counts the arrivals of waits too long: it is long, and while nobody knows what its items

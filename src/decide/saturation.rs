@@ -158,7 +158,7 @@ impl Episode {
 
     /// The floor for evidence about `pods` pods: a further step only once the last one has come into effect.
     fn next_step(&mut self, pods: f64, step: f64) -> u32 {
-        let grown = |pods: f64| count((pods * (1.0 + step) - 1e-9).ceil()).max(count(pods + 0.5) + 1);
+        let grown = |pods: f64| count((pods * (1.0 + step) - 1e-9).ceil()).max(count(pods + 0.5).saturating_add(1));
         let (from, floor) = match self.step {
             Some((from, floor)) if pods >= from - 0.5 && pods < f64::from(floor) - 0.5 => {
                 (from, floor.max(grown(from)))
