@@ -27,9 +27,10 @@ use crate::{
 /// does not meet the same refusal again and again, short enough that a quota that was raised is used the same day.
 const PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
-/// How long pods may be missing, while none is on its way, before the size is blamed: kinds other than `ReplicaSet` do not say
-/// why they create none. One default tick.
-const MISSING: SignedDuration = SignedDuration::from_secs(15);
+/// How long pods may be missing, while none is on its way, before the size is blamed: of kinds without a `ReplicaSet`, which do
+/// not say why they create none. Controllers of a control plane create none either while their leader changes, which takes
+/// their lease of 15 s, a retry, and a first look at everything: twice that and half of it again.
+const MISSING: SignedDuration = SignedDuration::from_secs(45);
 
 /// In the place of a namespace: what keeps tables from being written in all of them.
 pub const EVERYWHERE: &str = "";
@@ -64,6 +65,8 @@ struct Surroundings {
     bounds: Bounds,
     /// Why pods of the target cannot be created, in the words of the API server.
     failure: Option<String>,
+    /// Whether it would be said if they could not: a `ReplicaSet` says so.
+    tells: bool,
     /// Pods that the namespace's policies may have together.
     sharers: u32,
 }
@@ -109,8 +112,12 @@ impl Book {
         let namespace = &noted.policy.key.namespace;
         self.note_in(noted, || {
             let index = context.cluster.read();
-            let (bounds, failure) = (index.bounds(namespace), index.failure(noted.target).map(str::to_owned));
-            Surroundings { bounds, failure, sharers: context.known.in_namespace(namespace, sharers) }
+            Surroundings {
+                bounds: index.bounds(namespace),
+                failure: index.failure(noted.target).map(str::to_owned),
+                tells: index.has_replica_sets(noted.target),
+                sharers: context.known.in_namespace(namespace, sharers),
+            }
         });
     }
 
@@ -128,7 +135,7 @@ impl Book {
         }
         let around = around();
         let mut pages = self.open();
-        pages.look_for_refusals(key, around.failure.as_deref(), &noted.snapshot.replicas, noted.snapshot.at);
+        pages.look_for_refusals(key, &around, &noted.snapshot.replicas, noted.snapshot.at);
         let current = pages.current(key);
         let paused = pages.pauses.contains_key(key);
         let row = if paused { None } else { row(noted, &around, current.as_ref()) };
@@ -242,18 +249,21 @@ impl Pages {
     }
 
     /// Begins a pause when pods could not be created with our size, ends the one that is over.
-    fn look_for_refusals(&mut self, key: &PolicyKey, failure: Option<&str>, pods: &ReplicaState, now: Timestamp) {
+    fn look_for_refusals(&mut self, key: &PolicyKey, around: &Surroundings, pods: &ReplicaState, now: Timestamp) {
         self.pauses.retain(|k, pause| k != key || now < pause.until);
-        let exist = pods.ready.0 + pods.pending.0;
-        if exist >= pods.spec.0 || pods.pending > Replicas(0) || pods.terminating > Replicas(0) {
-            self.missing.remove(key);
-        } else {
+        // What was missing before there was a size of ours does not miss for it.
+        let ours = self.current(key).is_some();
+        let on_their_way = pods.pending > Replicas(0) || pods.terminating > Replicas(0);
+        if ours && !around.tells && !on_their_way && pods.ready < pods.spec {
             self.missing.entry(key.clone()).or_insert(now);
+        } else {
+            self.missing.remove(key);
         }
-        if self.current(key).is_none() {
+        if !ours {
             return;
         }
-        let refused = failure.filter(|words| RESOURCE_WORDS.iter().any(|word| words.contains(word)));
+        let words = around.failure.as_deref();
+        let refused = words.filter(|words| RESOURCE_WORDS.iter().any(|word| words.contains(word)));
         let missing = self.missing.get(key).is_some_and(|since| now.duration_since(*since) >= MISSING);
         let why = match refused {
             Some(words) => format!("pods of this one could not be created: {words}"),

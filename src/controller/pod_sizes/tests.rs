@@ -45,6 +45,7 @@ struct Seen {
     cpu: f64,
     sizes: Option<Shrink>,
     failure: Option<&'static str>,
+    tells: bool,
     ours: bool,
 }
 
@@ -56,6 +57,7 @@ const CALM: Seen = Seen {
     cpu: 0.75,
     sizes: Some(Shrink::Allowed),
     failure: None,
+    tells: true,
     ours: true,
 };
 
@@ -94,7 +96,7 @@ fn note(book: &Book, seen: &Seen) {
         ours: seen.ours,
     };
     let failure = seen.failure.map(str::to_owned);
-    book.note_in(noted, || Surroundings { bounds: Bounds::default(), failure, sharers: 10 });
+    book.note_in(noted, || Surroundings { bounds: Bounds::default(), failure, tells: seen.tells, sharers: 10 });
 }
 
 /// CPU of each row that is to be written, or nothing where nothing is.
@@ -203,15 +205,39 @@ fn a_refusal_that_names_resources_takes_the_row_away_for_an_hour() {
 #[test]
 fn pods_that_do_not_come_and_nobody_says_why() {
     let index = index(&[object("web", "Auto")]);
-    let missing = |seconds| Seen { spec: 5, seconds, ..CALM };
+    let missing = |seconds| Seen { spec: 5, seconds, tells: false, ..CALM };
     let book = Book::default();
-    for seen in [CALM, missing(10), missing(20)] {
+    for seen in [CALM, missing(10), missing(54)] {
         note(&book, &seen);
         assert_eq!(due(&book, &index), rows("750m"));
     }
-    note(&book, &missing(25));
+    note(&book, &missing(55));
     assert_eq!(due(&book, &index), Vec::new());
     assert!(book.remark(&object("web", "Auto").key()).unwrap().ends_with("pods of this one were not created"));
+}
+
+#[test]
+fn a_size_is_not_blamed_for_pods_that_were_missing_before_it() {
+    let index = index(&[object("web", "Auto")]);
+    let book = Book::default();
+    for seconds in [0, 100] {
+        // Another owner's: no size of ours.
+        note(&book, &Seen { ours: false, spec: 5, seconds, tells: false, ..CALM });
+    }
+    for seconds in [110, 120, 160] {
+        note(&book, &Seen { spec: 5, seconds, tells: false, ..CALM });
+        assert_eq!(due(&book, &index), rows("750m"));
+    }
+}
+
+#[test]
+fn where_a_refusal_would_be_said_nothing_is_concluded_from_silence() {
+    let index = index(&[object("web", "Auto")]);
+    let book = Book::default();
+    for seconds in [0, 60, 3000] {
+        note(&book, &Seen { spec: 5, seconds, ..CALM });
+        assert_eq!(due(&book, &index), rows("750m"));
+    }
 }
 
 #[test]

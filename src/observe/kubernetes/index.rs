@@ -209,6 +209,12 @@ impl Index {
         self.replica_sets_of(owner).filter(|r| r.replicas > 0).find_map(|r| r.failure.as_deref())
     }
 
+    /// Whether pods of this owner are made by replica sets, which say why they can create none.
+    #[must_use]
+    pub fn has_replica_sets(&self, owner: &str) -> bool {
+        self.replica_sets_of(owner).next().is_some()
+    }
+
     /// Notes which policy owns a target, so that changes of its pods wake it.
     pub fn claim_target(&mut self, uid: &str, key: &PolicyKey) {
         if self.targets.get(uid) != Some(key) {

@@ -10,6 +10,7 @@ use std::{
 use arbiter::observe::clock::{Clock as _, SystemClock};
 use futures::future::join_all;
 use kube::Client;
+use serde_json::Value;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinSet,
@@ -28,7 +29,7 @@ use super::{
     plan::mix,
     plant::Loads,
     process::Process,
-    record::{PREFIX, Record},
+    record::{Kind, PREFIX, Record, Versions},
     rest,
     sites::Site,
 };
@@ -199,6 +200,9 @@ impl Block {
             .extend(seen.undemanding.iter().map(|what| format!("{}: an old answer is allowed to {what}", self.name())));
         if wrong.is_empty() {
             self.tidy(&world);
+        } else if let Some(folder) = std::env::var_os("FAULT_KEEP") {
+            let log = format!("{}.log", self.name());
+            drop(std::fs::copy(world.cluster.dir().join(&log), PathBuf::from(folder).join(log)));
         }
         Outcome { histories: self.histories.len(), wrong, faults, seen, starts, converged }
     }
@@ -357,7 +361,15 @@ impl Scene {
                 return Ok(seen);
             }
         }
-        Err(format!("did not come to what it should: {seen:?}"))
+        let said = |versions: &Versions| {
+            versions
+                .now(Kind::Policy)
+                .into_values()
+                .next()
+                .map_or(Value::Null, |policy| policy["status"]["conditions"].clone())
+        };
+        let said = self.world.record.look(&history.namespace, said);
+        Err(format!("did not come to what it should: {seen:?}; it says {said}"))
     }
 
     /// How long after the last fault a history is what an undisturbed one comes to.
