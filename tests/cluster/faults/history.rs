@@ -249,13 +249,15 @@ impl Hands {
         self.api("apps/v1", "Deployment", "deployments").patch(WEB, &PatchParams::default(), &patch).await.map(drop)
     }
 
-    /// Takes all of it away; it goes by itself. Nobody is left to answer the policy's finalizer, and a namespace that
-    /// cannot go is emptied again every few seconds, with some hundred requests each time.
+    /// Takes away what it made; pods go by themselves. Nobody is left to answer the policy's finalizer. The namespace stays,
+    /// empty: taking one away costs the API server some hundred requests, a list and a deletion for each kind.
     pub(super) async fn clear(&self) {
         let unbound = Patch::Merge(json!({"metadata": {"finalizers": null}}));
         drop(self.policies().patch(WEB, &PatchParams::default(), &unbound).await);
-        let namespaces = self.api("v1", "Namespace", "namespaces");
-        drop(namespaces.delete(&self.namespace, &DeleteParams::background()).await);
+        let rivals = self.api("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
+        for api in [self.policies(), rivals, self.api("apps/v1", "Deployment", "deployments")] {
+            drop(api.delete(WEB, &DeleteParams::background()).await);
+        }
     }
 }
 
@@ -355,10 +357,12 @@ impl Summary {
         let (most, displaced) = (Some(u64::from(MOST[1])), self.rival["displaced"] == true);
         let large = self.sizes == [format!("\"{}\"", CPU[1]), format!("\"{}\"", CPU[1])];
         let fresh = condition("SignalsFresh").starts_with("True");
+        // After the signal came back this is told last, at the pace of a status that has changed often.
+        let limited = condition("Limited").starts_with("True");
         let seen = self.policy["seen"] == true && self.policy["current"].as_u64() == self.count && fresh;
         let free = self.policy["finalizers"].is_null();
         match variant {
-            Variant::Owned => self.count == most && displaced && in_control && seen,
+            Variant::Owned => self.count == most && displaced && in_control && seen && limited,
             Variant::GivenBack => self.count == Some(HPA_MOST) && !displaced && !in_control && seen && free,
             Variant::Deleted => self.count == Some(HPA_MOST) && !displaced && self.policy.is_null(),
             Variant::Sized => large && self.tables == 1 && in_control && seen,
