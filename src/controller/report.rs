@@ -1,5 +1,6 @@
 //! I/O: What the cluster is told about a policy: its status, and Events.
 
+use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
     Api, Resource,
@@ -72,8 +73,10 @@ impl Reporter {
     }
 
     /// Begins a tick. Until this instance leads, the status in the cluster is another one's work, and is taken over.
-    pub fn start(&mut self, object: &PolicyObject, leads: bool) {
-        if !self.led {
+    pub fn start(&mut self, object: &PolicyObject, leads: bool, now: Timestamp) {
+        if self.led {
+            self.written.saw(object.metadata.resource_version.as_deref(), || policies::written_status(object), now);
+        } else {
             self.status = policies::written_status(object);
             self.written = Written::from(self.status.clone());
         }
@@ -219,7 +222,6 @@ fn notices(told: &ScalingPolicyStatus, now: &ScalingPolicyStatus) -> Vec<Notice>
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;

@@ -355,16 +355,23 @@ fn without_times(status: &ScalingPolicyStatus) -> ScalingPolicyStatus {
     status
 }
 
+/// How long what stands in the cluster may differ from what was written before it is believed: a watch is late by seconds, and
+/// a write of a leader before this one, given up after 3 s (`WRITE_TIMEOUT`), has landed or never will.
+const OTHERWISE: SignedDuration = SignedDuration::from_secs(30);
+
 /// The status of one policy as it was written last, as far as that is known.
 #[derive(Clone, Debug, Default)]
 pub struct Written {
     status: ScalingPolicyStatus,
     unsure: bool,
+    /// Version of the object that it was last compared with, and since when that says something else.
+    seen: Option<String>,
+    otherwise: Option<Timestamp>,
 }
 
 impl From<ScalingPolicyStatus> for Written {
     fn from(status: ScalingPolicyStatus) -> Self {
-        Self { status, unsure: false }
+        Self { status, ..Self::default() }
     }
 }
 
@@ -377,8 +384,22 @@ impl Written {
 
     /// Notes a write; answers what was written before.
     pub fn took(&mut self, status: &ScalingPolicyStatus) -> ScalingPolicyStatus {
-        self.unsure = false;
+        (self.unsure, self.seen, self.otherwise) = (false, None, None);
         std::mem::replace(&mut self.status, status.clone())
+    }
+
+    /// Notes the status of the object as it is seen now, in a version of it. What says something else for a while was written
+    /// by somebody: then that is what stands there.
+    pub fn saw(&mut self, version: Option<&str>, read: impl Fn() -> ScalingPolicyStatus, now: Timestamp) {
+        if self.seen.as_deref() != version {
+            self.seen = version.map(str::to_owned);
+            let differs = change(&read(), &self.status) == Change::Urgent;
+            self.otherwise = differs.then(|| self.otherwise.unwrap_or(now));
+        }
+        if self.otherwise.is_some_and(|since| now.duration_since(since) >= OTHERWISE) {
+            self.status = read();
+            self.otherwise = None;
+        }
     }
 
     /// Notes a write that failed. It may have taken all the same, so that nobody knows what is there until the next one

@@ -134,7 +134,7 @@ impl Workload {
     /// One tick.
     pub async fn tick(&mut self, context: &Context, object: &PolicyObject) -> Wishes {
         let mut wishes = Wishes::default();
-        self.reporter.start(object, context.writer.leads());
+        self.reporter.start(object, context.writer.leads(), context.clock.now());
         let outcome = self.try_tick(context, object, &mut wishes).await;
         if let Err(not_ready) = outcome {
             if !not_ready.passing() {
@@ -350,7 +350,7 @@ impl Workload {
             && before.target != now.target
         {
             *self = Self::new(self.key.clone());
-            self.reporter.start(object, false);
+            self.reporter.start(object, false, context.clock.now());
         }
         self.compiled = Some((uid, generation, outcome.clone()));
         outcome

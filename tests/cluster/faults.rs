@@ -11,6 +11,7 @@
 mod api;
 mod block;
 mod depose;
+mod evidence;
 mod history;
 mod metrics;
 mod oracles;
@@ -165,6 +166,9 @@ async fn play(ground: &mut Ground, blocks: &[Block], at_once: usize, tally: &mut
 fn judge(block: &Block, mut outcome: Outcome, mine: &[AuditEvent], tally: &mut Tally) {
     assert!(!mine.is_empty(), "the audit log has nothing of {}", block.agent());
     outcome.wrong.extend(oracles::fenced(mine, CLAIM_AND_WRITE));
+    if !outcome.wrong.is_empty() {
+        evidence::keep_writes(&block.name(), mine);
+    }
     let Some(index) = block.index else { return tally.wrong(outcome.wrong) };
     if !outcome.wrong.is_empty() {
         let (seed, histories) = (block.run, (usize::try_from(index).unwrap_or_default() + 1) * BLOCK);

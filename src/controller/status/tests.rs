@@ -236,7 +236,6 @@ fn what_people_act_on_is_urgent_and_numbers_are_not() {
     assert_eq!(change(&base, &step(&base, &limited, 0)), Change::Urgent);
 }
 
-/// Ticks through an hour with a status per tick and counts the writes.
 #[test]
 fn after_a_write_that_may_have_taken_what_was_written_before_is_written_again() {
     let fresh = step(&ScalingPolicyStatus::default(), &decision(4, Reason::CpuDemand, "demand 3.0"), 0);
@@ -250,6 +249,38 @@ fn after_a_write_that_may_have_taken_what_was_written_before_is_written_again() 
     assert_eq!(written.change(&fresh), Change::None);
 }
 
+#[test]
+fn what_stands_there_otherwise_for_a_while_is_believed() {
+    let fresh = step(&ScalingPolicyStatus::default(), &decision(4, Reason::CpuDemand, "demand 3.0"), 0);
+    let other = step(&ScalingPolicyStatus::default(), &decision(9, Reason::CpuDemand, "demand 9.0"), 0);
+    let numbers = step(&ScalingPolicyStatus::default(), &decision(4, Reason::CpuDemand, "demand 3.1"), 0);
+    let mut written = Written::default();
+    written.took(&fresh);
+    // The watch is late, then shows what was written; numbers alone are nobody else's.
+    let sights = [
+        (0, "1", &other),
+        (20, "1", &other),
+        (29, "2", &fresh),
+        (60, "2", &fresh),
+        (90, "3", &numbers),
+        (200, "3", &numbers),
+    ];
+    for (second, version, status) in sights {
+        written.saw(Some(version), || status.clone(), at(second));
+        assert_eq!(written.change(&fresh), Change::None, "after {second} s");
+    }
+    // Somebody else's write came last.
+    for (second, version, expected) in [(300, "4", Change::None), (329, "5", Change::None), (330, "5", Change::Urgent)]
+    {
+        written.saw(Some(version), || other.clone(), at(second));
+        assert_eq!(written.change(&fresh), expected, "after {second} s");
+    }
+    written.took(&fresh);
+    written.saw(Some("5"), || other.clone(), at(331));
+    assert_eq!(written.change(&fresh), Change::None, "its own write is not seen yet");
+}
+
+/// Ticks through an hour with a status per tick and counts the writes.
 fn writes_in_an_hour(tick: i64, at_tick: impl Fn(i64) -> Decision) -> usize {
     let mut pace = Pace::new("web");
     let (mut written, mut writes) = (ScalingPolicyStatus::default(), 0);

@@ -78,6 +78,8 @@ struct State {
     /// Kills that are to come, and when the last one was.
     armed: BTreeSet<Kill>,
     killed: Option<Instant>,
+    /// The one whose write is under way: it may still be refused, and then the kill is to come as before.
+    trying: Option<Kill>,
     /// The first answer to each list.
     lists: BTreeMap<String, Bytes>,
     given_back: BTreeSet<String>,
@@ -97,6 +99,21 @@ struct Shared {
     ends: mpsc::UnboundedSender<End>,
     /// Whether no request about the lease gets through.
     cut_off: AtomicBool,
+}
+
+/// A kill whose write is under way. A write that does not take, or that its client gives up, is nothing to be killed after: then
+/// it is to come as before.
+struct Trying<'a> {
+    shared: &'a Shared,
+    kill: Option<Kill>,
+}
+
+impl Drop for Trying<'_> {
+    fn drop(&mut self) {
+        if let Some(kill) = self.kill {
+            self.shared.arm_again(kill);
+        }
+    }
 }
 
 /// A request, understood.
@@ -170,7 +187,8 @@ impl Api {
 
     /// Those of some kills that are still to come.
     pub(super) fn still_armed(&self, kills: &BTreeSet<Kill>) -> BTreeSet<Kill> {
-        &self.shared.lock().armed & kills
+        let state = self.shared.lock();
+        state.armed.iter().chain(&state.trying).filter(|kill| kills.contains(kill)).copied().collect()
     }
 
     /// Ends what is left of the kills but for these.
@@ -243,24 +261,28 @@ impl Shared {
         }
         let kill = state.armed.iter().find(|(armed, _)| *armed == site).copied()?;
         state.armed.remove(&kill);
-        state.killed = Some(Instant::now());
+        (state.killed, state.trying) = (Some(Instant::now()), Some(kill));
         Some(kill)
     }
 
-    /// The write did not take: there is nothing to be killed after.
     fn arm_again(&self, kill: Kill) {
         let mut state = self.lock();
         state.armed.insert(kill);
-        state.killed = None;
+        (state.killed, state.trying) = (None, None);
     }
 
     async fn kill_at(&self, kill: Kill, call: &Call) -> Answer {
+        let mut trying = Trying { shared: self, kill: Some(kill) };
         let (head, body) = self.forward(call).await?;
         if !head.status().is_success() {
-            self.arm_again(kill);
             return Ok(whole(head, body));
         }
-        self.lock().seen.kills.push(kill);
+        trying.kill = None;
+        {
+            let mut state = self.lock();
+            state.seen.kills.push(kill);
+            state.trying = None;
+        }
         let ends = self.ends.clone();
         let (_, answered) = kill;
         if answered {

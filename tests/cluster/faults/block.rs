@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     api::{Api, Kill, Seen},
+    evidence,
     history::{
         BEFORE_DARK, DARK, EDIT, FAULTY_END, HPA_MOST, Hands, History, PATIENCE, Steps, Summary, Variant, until,
     },
@@ -181,7 +182,7 @@ impl Block {
         }
         stop.cancel();
         let starts = running.await.expect("the process' keeper");
-        let mut faults = places.done(SHARED);
+        let (mut faults, mut all) = (places.done(SHARED), Vec::new());
         for history in &self.histories {
             let versions = world.record.take(&history.namespace);
             let done = places.done(&history.namespace);
@@ -191,6 +192,7 @@ impl Block {
                 wrong.push(story(history, &done));
             }
             faults.extend(done);
+            all.push((history.namespace.clone(), versions));
             world.loads.set(&history.namespace, None);
             Hands::new(&world.admin, &history.namespace).clear().await;
         }
@@ -200,9 +202,8 @@ impl Block {
             .extend(seen.undemanding.iter().map(|what| format!("{}: an old answer is allowed to {what}", self.name())));
         if wrong.is_empty() {
             self.tidy(&world);
-        } else if let Some(folder) = std::env::var_os("FAULT_KEEP") {
-            let log = format!("{}.log", self.name());
-            drop(std::fs::copy(world.cluster.dir().join(&log), PathBuf::from(folder).join(log)));
+        } else {
+            evidence::keep(world.cluster, &self.name(), &all);
         }
         Outcome { histories: self.histories.len(), wrong, faults, seen, starts, converged }
     }
