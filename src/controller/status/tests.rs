@@ -250,6 +250,15 @@ fn after_a_write_that_may_have_taken_what_was_written_before_is_written_again() 
 }
 
 #[test]
+fn what_was_written_reads_back_as_the_same() {
+    for decision in [decision(4, Reason::CpuDemand, "demand 3.0"), decision(9, Reason::LimitedByMax, "needs 52")] {
+        let written = step(&ScalingPolicyStatus::default(), &decision, 17);
+        let read: ScalingPolicyStatus = serde_json::from_value(serde_json::to_value(&written).unwrap()).unwrap();
+        assert_eq!(change(&read, &written), Change::None, "{read:?}");
+    }
+}
+
+#[test]
 fn what_stands_there_otherwise_for_a_while_is_believed() {
     let fresh = step(&ScalingPolicyStatus::default(), &decision(4, Reason::CpuDemand, "demand 3.0"), 0);
     let other = step(&ScalingPolicyStatus::default(), &decision(9, Reason::CpuDemand, "demand 9.0"), 0);
