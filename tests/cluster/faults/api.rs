@@ -78,8 +78,8 @@ struct State {
     /// Kills that are to come, and when the last one was.
     armed: BTreeSet<Kill>,
     killed: Option<Instant>,
-    /// The one whose write is under way: it may still be refused, and then the kill is to come as before.
-    trying: Option<Kill>,
+    /// Those whose writes are under way: one may still be refused, and then its kill is to come as before.
+    trying: BTreeSet<Kill>,
     /// The first answer to each list.
     lists: BTreeMap<String, Bytes>,
     given_back: BTreeSet<String>,
@@ -261,14 +261,16 @@ impl Shared {
         }
         let kill = state.armed.iter().find(|(armed, _)| *armed == site).copied()?;
         state.armed.remove(&kill);
-        (state.killed, state.trying) = (Some(Instant::now()), Some(kill));
+        state.trying.insert(kill);
+        state.killed = Some(Instant::now());
         Some(kill)
     }
 
     fn arm_again(&self, kill: Kill) {
         let mut state = self.lock();
         state.armed.insert(kill);
-        (state.killed, state.trying) = (None, None);
+        state.trying.remove(&kill);
+        state.killed = None;
     }
 
     async fn kill_at(&self, kill: Kill, call: &Call) -> Answer {
@@ -281,7 +283,7 @@ impl Shared {
         {
             let mut state = self.lock();
             state.seen.kills.push(kill);
-            state.trying = None;
+            state.trying.remove(&kill);
         }
         let ends = self.ends.clone();
         let (_, answered) = kill;
