@@ -91,8 +91,8 @@ struct Inner {
     /// When each object may be written next.
     next: BTreeMap<u64, Instant>,
     first: Instant,
-    /// Objects of ours that hold nothing any more.
-    surplus: BTreeSet<String>,
+    /// Objects of ours that hold nothing any more, and when to delete each.
+    surplus: BTreeMap<String, Instant>,
     /// Parts that are not yet written to where they belong since the number of objects changed: until then those stay.
     moving: BTreeSet<String>,
 }
@@ -120,7 +120,7 @@ impl Shelf {
             count: 1,
             next: BTreeMap::new(),
             first: Instant::now() + FIRST,
-            surplus: BTreeSet::new(),
+            surplus: BTreeMap::new(),
             moving: BTreeSet::new(),
         };
         Self { namespace, prefix: format!("{lease}-memory-"), base, inner: Box::new(Mutex::new(inner)) }
@@ -226,7 +226,7 @@ impl Shelf {
             return Vec::new();
         }
         inner.shed(now);
-        inner.divide(&self.prefix);
+        inner.divide(&self.prefix, now);
         let count = inner.count;
         let of = |part: &String| u64::from_str_radix(part, 16).unwrap_or_default() % count;
         let indices: BTreeSet<u64> = inner.changed.iter().map(of).collect();
@@ -235,8 +235,9 @@ impl Shelf {
             indices.into_iter().filter(|i| end || waits(i).is_none_or(|at| at <= now)).collect();
         indices.sort_by_key(waits);
         indices.truncate(if end { usize::MAX } else { AT_ONCE });
-        let surplus = inner.surplus.iter().filter(|_| inner.moving.is_empty()).take(AT_ONCE);
-        let gone = surplus.map(|name| Parcel { name: name.clone(), data: None, index: 0, changed: BTreeSet::new() });
+        let surplus = inner.surplus.iter().filter(|(_, at)| inner.moving.is_empty() && **at <= now).take(AT_ONCE);
+        let gone =
+            surplus.map(|(name, _)| Parcel { name: name.clone(), data: None, index: 0, changed: BTreeSet::new() });
         let written = indices.into_iter().map(|index| {
             let held = inner.parts.iter().filter(|(part, _)| of(part) == index);
             let data: BTreeMap<_, _> = held.map(|(part, bytes)| (part.clone(), ByteString(bytes.clone()))).collect();
@@ -246,18 +247,24 @@ impl Shelf {
         written.chain(gone).collect()
     }
 
-    /// Notes what came of a write.
+    /// Notes what came of a write. A part that has become another one since is still to be written.
     pub fn note(&self, parcel: &Parcel, written: bool, now: Instant) {
         let mut inner = self.lock();
-        if parcel.data.is_none() {
-            // What cannot be deleted is in nobody's way.
-            inner.surplus.remove(&parcel.name);
+        let Some(data) = &parcel.data else {
+            if written {
+                inner.surplus.remove(&parcel.name);
+            } else {
+                // It is in nobody's way.
+                inner.surplus.insert(parcel.name.clone(), now + EVERY);
+            }
             return;
-        }
+        };
         inner.next.insert(parcel.index, now + if written { EVERY } else { AGAIN });
         if written {
-            inner.changed.retain(|part| !parcel.changed.contains(part));
-            inner.moving.retain(|part| !parcel.changed.contains(part));
+            let Inner { parts, changed, moving, .. } = &mut *inner;
+            let done = |part: &String| data.get(part).map(|ByteString(bytes)| bytes) == parts.get(part);
+            changed.retain(|part| !(parcel.changed.contains(part) && done(part)));
+            moving.retain(|part| !parcel.changed.contains(part));
         }
     }
 }
@@ -272,12 +279,12 @@ impl Inner {
     }
 
     /// Fits the number of objects to the size of all parts. All are written anew when it changes.
-    fn divide(&mut self, prefix: &str) {
+    fn divide(&mut self, prefix: &str, now: Instant) {
         let size: usize = self.parts.values().map(Vec::len).sum();
         let wanted = (size.div_ceil(LARGE).max(1) as u64).next_power_of_two();
         // Half as many are enough for a quarter: a few policies more or less change nothing.
         let count = if wanted > self.count || 4 * wanted <= self.count { wanted } else { return };
-        self.surplus = (count..self.count).map(|index| format!("{prefix}{index}")).collect();
+        self.surplus = (count..self.count).map(|index| (format!("{prefix}{index}"), now)).collect();
         self.count = count;
         self.moving = self.parts.keys().cloned().collect();
         self.changed.extend(self.parts.keys().cloned());
@@ -434,14 +441,32 @@ mod tests {
         let last = next.due(now, true);
         assert_eq!(last.len(), 1);
         next.note(&last[0], true, now);
+        // A delete that failed is tried again, later.
+        let refused = next.due(now, false);
+        next.note(&refused[0], false, now);
+        assert!(!next.due(now, false).contains(&refused[0]));
+        now += EVERY;
         // That something changes all the time keeps nothing.
         let mut deleted = 0;
-        while let Some(parcel) = next.due(now, false).first() {
-            assert_eq!(parcel.data, None);
+        while let Some(parcel) = next.due(now, false).iter().find(|parcel| parcel.data.is_none()) {
             next.note(parcel, true, now);
             next.put(&key(deleted % 3), b"{}").unwrap();
             deleted += 1;
         }
         assert_eq!(deleted, 15);
+    }
+    #[test]
+    fn what_changes_while_it_is_written_is_written_again() {
+        let shelf = shelf();
+        (0..3).for_each(|n| shelf.put(&key(n), b"{}").unwrap());
+        let now = Instant::now() + FIRST;
+        let parcel = shelf.due(now, true).remove(0);
+        shelf.put(&key(1), b"{ }").unwrap();
+        shelf.forget(&key(2));
+        shelf.note(&parcel, true, now);
+        let rest = shelf.due(now, true).remove(0);
+        assert_eq!(rest.changed, BTreeSet::from([part_name(&key(1)), part_name(&key(2))]));
+        shelf.note(&rest, true, now);
+        assert_eq!(shelf.due(now, true), []);
     }
 }

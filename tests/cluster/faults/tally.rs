@@ -61,7 +61,7 @@ impl Tally {
     pub(super) fn kept(&self, folder: &Path) -> Self {
         fs::create_dir_all(folder).expect("the folder of tallies");
         let name: String = self.seeds.iter().map(|seed| format!("seed-{seed}.json")).collect();
-        let text = serde_json::to_string_pretty(self).expect("a tally as JSON");
+        let text = serde_json::to_string(self).expect("a tally as JSON");
         fs::write(folder.join(name), text).expect("writing a tally");
         let mut sum = Self::default();
         let files = fs::read_dir(folder).expect("the folder of tallies").map(|file| file.expect("a tally").path());
