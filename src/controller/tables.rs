@@ -200,11 +200,12 @@ async fn list(context: &Context, scope: &str) -> Result<BTreeMap<String, Table>,
 
 /// Notes why tables cannot be read; answers when they are read next.
 fn note_unread(context: &Context, place: &str, (reason, why): Unread) -> Duration {
+    let namespace = (place != EVERYWHERE).then_some(place);
     // Before any policy is in mode Auto nothing is missed.
     if context.known.sizes.wants_any() {
-        tracing::warn!("{why}; new pods are resized after they are created.");
+        tracing::warn!(namespace, "{why}; new pods are resized after they are created.");
     } else {
-        tracing::debug!("{why}.");
+        tracing::debug!(namespace, "{why}.");
     }
     // What fails for want of a right or a definition does so for a while; what fails otherwise passes.
     let next = if reason == "Failed" { APART } else { FORBIDDEN };
