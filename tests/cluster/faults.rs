@@ -89,7 +89,7 @@ impl Ground {
         let prometheus = Prometheus::start(cluster, &format!("faults-{name}-{}", std::process::id())).await;
         prometheus.scrape(&[exporter.address()]);
         let kubeconfig = kubeconfig(cluster, Profile::Auto).await;
-        let world = World { cluster, admin, kubeconfig, record, loads, prometheus: prometheus.url() };
+        let world = World::new(cluster, admin, kubeconfig, record, loads, prometheus.url());
         Self { world, audit, _prometheus: prometheus, _exporter: exporter }
     }
 

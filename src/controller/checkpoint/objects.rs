@@ -455,6 +455,7 @@ mod tests {
         }
         assert_eq!(deleted, 15);
     }
+
     #[test]
     fn what_changes_while_it_is_written_is_written_again() {
         let shelf = shelf();

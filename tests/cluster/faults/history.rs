@@ -143,6 +143,12 @@ impl History {
         Duration::from_millis(mix(self.seed, LATER) % LATER)
     }
 
+    /// Whether the controllers have made its first pods, and these are ready.
+    pub(super) fn made(&self, versions: &Versions) -> bool {
+        let deployment = versions.now(Kind::Deployment).into_values().next();
+        deployment.is_some_and(|object| object["status"]["readyReplicas"] == object["spec"]["replicas"])
+    }
+
     /// Whether arbiter has done all that there was to do, before or after the policy was edited.
     pub(super) fn grown(&self, versions: &Versions, edited: bool) -> bool {
         let which = usize::from(edited);
@@ -361,6 +367,10 @@ impl Summary {
         let limited = condition("Limited").starts_with("True");
         let seen = self.policy["seen"] == true && self.policy["current"].as_u64() == self.count && fresh;
         let free = self.policy["finalizers"].is_null();
+        // The ReplicaSet controller may be behind: what it has still to make or take away is not what it comes to.
+        if !variant.loose() && Some(self.sizes.len() as u64) != self.count {
+            return false;
+        }
         match variant {
             Variant::Owned => self.count == most && displaced && in_control && seen && limited,
             Variant::GivenBack => self.count == Some(HPA_MOST) && !displaced && !in_control && seen && free,
