@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     decide::{Decision, Reason, Snapshot},
-    policy::Policy,
+    policy::{Mode, Policy},
     takeover::Sides,
     units::Replicas,
 };
@@ -17,6 +17,9 @@ use crate::{
 /// How long a process that has just started only grows a workload: its memory of demand is empty, and somebody else's
 /// scale-up may be under way. Four ticks of 15 s.
 pub const WARM_UP: SignedDuration = SignedDuration::from_mins(1);
+
+/// What is said of a shrink that waits for it. Without the seconds: what says something else every tick is written every tick.
+const WARMING: &str = "watched for less than a minute since arbiter started: nothing shrinks yet";
 
 /// What is carried out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -89,7 +92,9 @@ pub fn moves(policy: &Policy, snapshot: &Snapshot, decision: &Decision, target: 
             "{missing} of its pods do not serve while a rollout stands still: as many are kept beside the {wanted} wanted"
         )
     };
-    let bound = no_shrink.filter(|_| shrinks).map(str::to_owned).or((wanted > decision.replicas).then(beside));
+    let never = no_shrink.filter(|_| shrinks).map(str::to_owned);
+    let warms = warming && shrinks && policy.levers.replicas && policy.mode == Mode::Auto;
+    let bound = never.or((wanted > decision.replicas).then(beside)).or(warms.then(|| WARMING.to_owned()));
     Moves { replicas, sizes, bound }
 }
 

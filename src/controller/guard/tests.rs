@@ -57,7 +57,13 @@ fn growth_always_passes() {
 #[test]
 fn a_shrink_needs_everything_to_be_in_order() {
     assert_eq!(pass(3, Reason::CpuDemand, false, None, 900).replicas, Some(Replicas(3)));
-    assert_eq!(pass(3, Reason::CpuDemand, false, None, 59).replicas, None, "the process has just started");
+    let started = pass(3, Reason::CpuDemand, false, None, 59);
+    assert_eq!((started.replicas, started.bound.as_deref()), (None, Some(WARMING)), "the process has just started");
+    assert_eq!(pass(3, Reason::CpuDemand, false, None, 60).bound, None);
+    assert_eq!(
+        pass(3, Reason::CpuDemand, false, Some("would delete volumes"), 59).bound.as_deref(),
+        Some("would delete volumes")
+    );
     assert_eq!(pass(3, Reason::CpuDemand, true, None, 900).replicas, None);
     assert_eq!(pass(3, Reason::SignalsStale, false, None, 900).replicas, None);
     assert_eq!(pass(3, Reason::WaitingForData, false, None, 900).replicas, None);

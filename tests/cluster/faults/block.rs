@@ -22,7 +22,7 @@ use super::{
     api::{Api, Kill, Seen},
     evidence,
     history::{
-        BEFORE_DARK, DARK, EDIT, FAULTY_END, HPA_MOST, Hands, History, PATIENCE, Steps, Summary, Variant, until,
+        BEFORE_DARK, DARK, EDIT, FAULTY_END, HPA_MOST, Hands, History, PATIENCE, Steps, Summary, Variant, made, until,
     },
     metrics::Metrics,
     oracles,
@@ -46,7 +46,7 @@ const CONVERGED: Duration = Duration::from_secs(200);
 /// Undisturbed, a history must stay as it is for so long to count as a reference.
 pub(super) const SETTLED: Duration = Duration::from_secs(10);
 /// Histories of all blocks that are made at the same time: a namespace costs the control plane a second of a core.
-/// Measured on two cores with each block making four of its own: the controllers' queues held a ReplicaSet for 13 s on average.
+/// Measured on two cores with each block making four of its own: the controllers' queues held a `ReplicaSet` for 13 s on average.
 const MADE_AT_ONCE: usize = 8;
 
 /// What all blocks share.
@@ -170,8 +170,7 @@ impl Block {
             making.spawn(async move {
                 let _place = world.making.acquire().await;
                 Hands::new(&world.admin, &history.namespace).set_up(history.variant).await;
-                let made = || world.record.look(&history.namespace, |versions| history.made(versions));
-                in_time(made).await;
+                in_time(|| world.record.look(&history.namespace, made)).await;
             });
         }
         making.join_all().await;

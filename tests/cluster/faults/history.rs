@@ -143,12 +143,6 @@ impl History {
         Duration::from_millis(mix(self.seed, LATER) % LATER)
     }
 
-    /// Whether the controllers have made its first pods, and these are ready.
-    pub(super) fn made(&self, versions: &Versions) -> bool {
-        let deployment = versions.now(Kind::Deployment).into_values().next();
-        deployment.is_some_and(|object| object["status"]["readyReplicas"] == object["spec"]["replicas"])
-    }
-
     /// Whether arbiter has done all that there was to do, before or after the policy was edited.
     pub(super) fn grown(&self, versions: &Versions, edited: bool) -> bool {
         let which = usize::from(edited);
@@ -163,6 +157,12 @@ impl History {
         let deployment = versions.now(Kind::Deployment).into_values().next();
         deployment.is_some_and(|object| object["spec"]["replicas"] == MOST[which])
     }
+}
+
+/// Whether the controllers have made the first pods of a history, and these are ready.
+pub(super) fn made(versions: &Versions) -> bool {
+    let deployment = versions.now(Kind::Deployment).into_values().next();
+    deployment.is_some_and(|object| object["status"]["readyReplicas"] == object["spec"]["replicas"])
 }
 
 /// One history.
