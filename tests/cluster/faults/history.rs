@@ -363,9 +363,12 @@ impl Summary {
         let (most, displaced) = (Some(u64::from(MOST[1])), self.rival["displaced"] == true);
         let large = self.sizes == [format!("\"{}\"", CPU[1]), format!("\"{}\"", CPU[1])];
         let fresh = condition("SignalsFresh").starts_with("True");
-        // After the signal came back this is told last, at the pace of a status that has changed often.
+        // What is told last: a status that has changed often is written every two minutes, and may say for so long what was.
         let limited = condition("Limited").starts_with("True");
-        let seen = self.policy["seen"] == true && self.policy["current"].as_u64() == self.count && fresh;
+        let told = self.policy["displaced"].is_null() != displaced
+            && (variant.given_back() || self.policy["desired"].as_u64() == self.count);
+        let seen = self.policy["seen"] == true && self.policy["current"].as_u64() == self.count && fresh && told;
+        let recommends = condition("InControl") == "Unknown/RecommendOnly";
         let free = self.policy["finalizers"].is_null();
         // The ReplicaSet controller may be behind: what it has still to make or take away is not what it comes to.
         if !variant.loose() && Some(self.sizes.len() as u64) != self.count {
@@ -373,11 +376,11 @@ impl Summary {
         }
         match variant {
             Variant::Owned => self.count == most && displaced && in_control && seen && limited,
-            Variant::GivenBack => self.count == Some(HPA_MOST) && !displaced && !in_control && seen && free,
+            Variant::GivenBack => self.count == Some(HPA_MOST) && !displaced && recommends && seen && free,
             Variant::Deleted => self.count == Some(HPA_MOST) && !displaced && self.policy.is_null(),
             Variant::Sized => large && self.tables == 1 && in_control && seen,
-            Variant::SizedBack => self.count == Some(2) && self.tables == 0 && !in_control && seen,
-            Variant::Calmed => self.count == Some(1) && self.policy["desired"] == 1 && in_control && seen,
+            Variant::SizedBack => self.count == Some(2) && self.tables == 0 && recommends && seen,
+            Variant::Calmed => self.count == Some(1) && in_control && seen,
             Variant::Evicted => self.count == Some(2) && in_control && seen,
         }
     }
