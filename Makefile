@@ -54,6 +54,13 @@ test-faults: ## Seeded faults between real parts: 200 histories, a hundred leade
 test-node: ## A real kubelet and containerd: in-place resizes in the cgroups of a real service (root; installs Debian's runc and CNI plugins)
 	tests/cluster/real-node
 
+.PHONY: test-node-vm
+test-node-vm: ## The same on cgroup v2 with pressure (PSI), in a user-mode kernel that is built once: for machines with cgroup v1
+	tests/cluster/node-packages
+	tests/cluster/build kubelet containerd
+	$(CARGO) test --no-run --test cluster
+	tests/cluster/vm/run tests/cluster/real-node
+
 .PHONY: measure
 measure: ## Reaction times and memory of the live controller, into simulations/results/live-latency.md
 	tests/cluster/build

@@ -12,7 +12,8 @@ ephemeral_begin() { awk '{print $1}' /proc/sys/net/ipv4/ip_local_port_range 2>/d
 # The local ports of all TCP sockets of this machine, one a line.
 ports_in_use() {
   local line
-  awk 'FNR > 1 {n = split($2, a, ":"); print a[n]}' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sort -u |
+  { cat /proc/net/tcp /proc/net/tcp6 2>/dev/null || true; } | # a kernel without IPv6 has no tcp6
+    awk '$2 ~ /:/ {n = split($2, a, ":"); print a[n]}' | sort -u |
     while read -r line; do echo $((16#$line)); done
 }
 
